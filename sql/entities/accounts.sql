@@ -1,0 +1,84 @@
+-- accounts: the companies an organization deals with. Seen and changed within the organization, by role.
+-- Invariants: a parent account is of the same organization and not the account itself.
+
+create table crm.accounts (
+    org_id uuid not null default crm.current_org_id(),
+    id uuid not null default crm.uuid_v7(),
+    name text not null,
+    domain text,
+    website text,
+    type text not null default 'prospect',
+    status text not null default 'active',
+    industry text,
+    employees integer,
+    annual_revenue numeric(19, 4),
+    currency text,
+    email text,
+    phone text,
+    phone_normalized text,
+    tax_id text,
+    billing_street text,
+    billing_city text,
+    billing_state text,
+    billing_postal_code text,
+    billing_country text,
+    shipping_street text,
+    shipping_city text,
+    shipping_state text,
+    shipping_postal_code text,
+    shipping_country text,
+    linkedin_url text,
+    description text,
+    parent_id uuid,
+    owner_id uuid,
+    external_id text,
+    created_at timestamptz not null default now(),
+    created_by uuid,
+    updated_at timestamptz not null default now(),
+    updated_by uuid,
+    version integer not null default 1,
+    constraint accounts_pkey primary key (org_id, id),
+    constraint accounts_org_id_external_id_key unique (org_id, external_id),
+    constraint accounts_org_id_fkey foreign key (org_id) references crm.organizations (id) on delete cascade,
+    constraint accounts_org_id_parent_id_fkey foreign key (org_id, parent_id)
+        references crm.accounts (org_id, id) on delete set null (parent_id),
+    constraint accounts_org_id_owner_id_fkey foreign key (org_id, owner_id)
+        references crm.memberships (org_id, user_id) on delete set null (owner_id),
+    constraint accounts_type_check check (type in ('customer', 'prospect', 'partner', 'reseller', 'vendor', 'other')),
+    constraint accounts_status_check check (status in ('active', 'inactive', 'archived')),
+    constraint accounts_employees_check check (employees >= 0),
+    constraint accounts_annual_revenue_check check (annual_revenue >= 0),
+    constraint accounts_currency_check check (currency ~ '^[A-Z]{3}$'),
+    constraint accounts_billing_country_check check (billing_country ~ '^[A-Z]{2}$'),
+    constraint accounts_shipping_country_check check (shipping_country ~ '^[A-Z]{2}$'),
+    constraint accounts_parent_id_check check (parent_id <> id)
+);
+
+create index accounts_org_id_created_at_id_idx on crm.accounts (org_id, created_at, id);
+create index accounts_org_id_updated_at_id_idx on crm.accounts (org_id, updated_at, id);
+create index accounts_org_id_name_idx on crm.accounts (org_id, name);
+create index accounts_org_id_domain_idx on crm.accounts (org_id, domain);
+create index accounts_org_id_phone_normalized_idx on crm.accounts (org_id, phone_normalized);
+create index accounts_org_id_parent_id_idx on crm.accounts (org_id, parent_id);
+create index accounts_org_id_owner_id_idx on crm.accounts (org_id, owner_id);
+
+select crm.enroll('crm.accounts', array[
+    'name required line 200', 'domain domain', 'website url', 'industry line 100', 'email email',
+    'phone phone phone_normalized', 'tax_id line 50',
+    'billing_street text 500', 'billing_city line 100', 'billing_state line 100', 'billing_postal_code line 20',
+    'shipping_street text 500', 'shipping_city line 100', 'shipping_state line 100', 'shipping_postal_code line 20',
+    'linkedin_url url', 'description text 20000', 'external_id line 200'
+]);
+
+comment on table crm.accounts is 'Companies: customers, prospects, partners and others the organization deals with.';
+comment on column crm.accounts.domain is 'Internet domain, lower case, without www.';
+comment on column crm.accounts.type is 'customer, prospect, partner, reseller, vendor or other.';
+comment on column crm.accounts.status is 'active, inactive or archived.';
+comment on column crm.accounts.annual_revenue is 'In the currency of the column currency.';
+comment on column crm.accounts.currency is 'ISO 4217.';
+comment on column crm.accounts.email is 'Stored trimmed and in lower case: filter with the lower-case address.';
+comment on column crm.accounts.phone is 'As given.';
+comment on column crm.accounts.phone_normalized is 'The phone number in E.164 form (+4989123456), kept by the database; empty when it is no valid number.';
+comment on column crm.accounts.billing_country is 'ISO 3166-1 alpha-2.';
+comment on column crm.accounts.shipping_country is 'ISO 3166-1 alpha-2.';
+comment on column crm.accounts.parent_id is 'The account this one belongs to, of the same organization.';

@@ -1,0 +1,38 @@
+-- memberships: who belongs to which organization, and as what. Ended ones stay (status 'ended'), because records keep
+-- pointing to the people who owned them. A membership that ends is in force at that person's next request.
+
+create table crm.memberships (
+    org_id uuid not null,
+    id uuid not null default crm.uuid_v7(),
+    user_id uuid not null,
+    role text not null,
+    status text not null default 'active',
+    created_at timestamptz not null default now(),
+    ended_at timestamptz,
+    constraint memberships_pkey primary key (org_id, id),
+    constraint memberships_org_id_user_id_key unique (org_id, user_id),
+    constraint memberships_org_id_fkey foreign key (org_id) references crm.organizations (id) on delete cascade,
+    constraint memberships_user_id_fkey foreign key (user_id) references crm.users (id) on delete cascade,
+    constraint memberships_role_check check (role in ('owner', 'admin', 'manager', 'sales', 'support', 'read_only')),
+    constraint memberships_status_check check (status in ('active', 'ended')),
+    constraint memberships_ended_has_time_check check ((status = 'ended') = (ended_at is not null))
+);
+
+-- The one index that begins with the person: at the start of a request the question is "where may this user act?".
+create index memberships_user_id_org_id_idx on crm.memberships (user_id, org_id);
+
+alter table crm.memberships enable row level security, force row level security;
+
+create policy memberships_select_app on crm.memberships for select to crm_app
+    using (org_id = (select crm.current_org_id()));
+create policy memberships_select_multi on crm.memberships for select to crm_multi
+    using (org_id = any ((select crm.org_ids_for_user((select crm.current_user_id())))::uuid[]));
+create policy memberships_all_definer on crm.memberships for all to crm_definer
+    using (true) with check (true);
+
+grant select on crm.memberships to crm_app, crm_multi, crm_backup;
+grant select, insert, update on crm.memberships to crm_definer;
+
+comment on table crm.memberships is 'The members of an organization and their roles.';
+comment on column crm.memberships.role is 'owner, admin, manager, sales, support or read_only.';
+comment on column crm.memberships.status is 'active or ended.';

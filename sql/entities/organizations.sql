@@ -1,0 +1,42 @@
+-- organizations: the tenants. Every other table of the CRM points here with org_id.
+-- Seen by their members only; made by crm.register. The slug is the one name that is unique across tenants: it is
+-- made by the server from the name and never chosen by a client, so it cannot be used to ask who else is there.
+
+create table crm.organizations (
+    id uuid not null default crm.uuid_v7(),
+    slug text not null,
+    name text not null,
+    status text not null default 'active',
+    country text,
+    currency text not null default 'USD',
+    time_zone text not null default 'UTC',
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint organizations_pkey primary key (id),
+    constraint organizations_slug_key unique (slug),
+    constraint organizations_slug_check check (slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$' and char_length(slug) between 1 and 63),
+    constraint organizations_name_check check (char_length(name) between 1 and 200),
+    constraint organizations_status_check check (status in ('active', 'suspended', 'cancelled')),
+    constraint organizations_country_check check (country ~ '^[A-Z]{2}$'),
+    constraint organizations_currency_check check (currency ~ '^[A-Z]{3}$')
+);
+
+alter table crm.organizations enable row level security, force row level security;
+
+create policy organizations_select_app on crm.organizations for select to crm_app
+    using (id = (select crm.current_org_id()));
+create policy organizations_select_multi on crm.organizations for select to crm_multi
+    using (id = any ((select crm.org_ids_for_user((select crm.current_user_id())))::uuid[]));
+create policy organizations_all_definer on crm.organizations for all to crm_definer
+    using (true) with check (true);
+
+grant select on crm.organizations to crm_app, crm_multi, crm_backup;
+grant select, insert, update on crm.organizations to crm_definer;
+
+comment on table crm.organizations is
+    'The organizations (tenants) the caller is a member of; with an active organization, that one.';
+comment on column crm.organizations.slug is 'Short name for URLs and headers (X-Org-ID), unique, lower case, made from the name.';
+comment on column crm.organizations.status is 'active, suspended or cancelled; only an active organization can be worked in.';
+comment on column crm.organizations.country is 'ISO 3166-1 alpha-2. Phone numbers without a country code are read as numbers of this country.';
+comment on column crm.organizations.currency is 'ISO 4217, the default for amounts.';
+comment on column crm.organizations.time_zone is 'IANA time zone name.';

@@ -1,0 +1,80 @@
+-- What every enrolled table gets: ids, normalisation, stamps, policies and grants.
+
+create function crm.uuid_v7()
+    returns uuid
+    language c
+    volatile
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel safe
+    as 'MODULE_PATHNAME', 'uuid_v7_wrapper';
+
+revoke all on function crm.uuid_v7() from public;
+grant execute on function crm.uuid_v7() to crm_anon, crm_app, crm_multi, crm_service, crm_worker, crm_admin, crm_owner;
+
+comment on function crm.uuid_v7() is 'A new id: UUID version 7 (RFC 9562), growing with time.';
+
+create function crm_private.normalize()
+    returns trigger
+    language c
+    volatile
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel unsafe
+    as 'MODULE_PATHNAME', 'normalize_wrapper';
+
+revoke all on function crm_private.normalize() from public;
+grant execute on function crm_private.normalize() to crm_owner;
+
+comment on function crm_private.normalize() is
+    'Trigger _100_normalize: checks text and brings it into the form that is stored, by the rules given to crm.enroll. Errors: 22023, naming the column.';
+
+create function crm_private.stamp()
+    returns trigger
+    language c
+    volatile
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel unsafe
+    as 'MODULE_PATHNAME', 'stamp_wrapper';
+
+revoke all on function crm_private.stamp() from public;
+grant execute on function crm_private.stamp() to crm_owner;
+
+comment on function crm_private.stamp() is
+    'Trigger _500_stamp: org_id, id, created_*, updated_*, owner_id, version. Errors: 42501 when org_id or id would change, 22023 when no organization is active and none is named.';
+
+create function crm.enroll(target regclass, rules text[] default '{}')
+    returns void
+    language c
+    volatile
+    strict
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel unsafe
+    as 'MODULE_PATHNAME', 'enroll_wrapper';
+
+revoke all on function crm.enroll(regclass, text[]) from public;
+grant execute on function crm.enroll(regclass, text[]) to crm_owner;
+
+comment on function crm.enroll(regclass, text[]) is
+$$Gives a table what every table of the CRM has: forced row level security with policies for crm_app and crm_multi by the permissions <table>.read, .create, .update, .delete; grants; stamps (org_id, id, created_at, created_by, updated_at, updated_by, owner_id, version: those the table has).
+target: a table of the caller's with primary key (org_id, id).
+rules: how text columns are checked and stored, "<column> [required] <kind>", with the kinds line <max>, text <max>, email, phone <column for E.164>, domain, url.
+Calling it again replaces what it made. Errors: 22023 for a table or rule that does not fit, 42501 for a table of somebody else.$$;
+
+create function crm.unenroll(target regclass)
+    returns void
+    language c
+    volatile
+    strict
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel unsafe
+    as 'MODULE_PATHNAME', 'unenroll_wrapper';
+
+revoke all on function crm.unenroll(regclass) from public;
+grant execute on function crm.unenroll(regclass) to crm_owner;
+
+comment on function crm.unenroll(regclass) is
+    'Takes away what crm.enroll gave. Row level security stays on, so the API sees nothing of the table.';

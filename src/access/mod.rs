@@ -1,0 +1,3 @@
+//! What a caller may do.
+
+pub mod roles;

@@ -1,0 +1,3 @@
+//! What is done with the records.
+
+pub mod demo;

@@ -1,0 +1,69 @@
+//! SPI helpers: prepared once per backend, and read-only where they read.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use pgrx::datum::DatumWithOid;
+use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiTupleTable};
+use pgrx::PgBuiltInOids;
+
+use crate::error::Result;
+
+thread_local! {
+    static PLANS: RefCell<HashMap<&'static str, OwnedPreparedStatement>> = RefCell::new(HashMap::new());
+}
+
+/// Runs a query that only reads, and hands the rows to `read`.
+///
+/// Never `Spi::get_one` and friends: they count as writing, and so take a transaction id, which a GET through
+/// PostgREST (a READ ONLY transaction) must not, nor a query on a standby.
+pub fn select<R>(
+    query: &'static str,
+    types: &[PgBuiltInOids],
+    arguments: &[DatumWithOid],
+    read: impl FnOnce(SpiTupleTable) -> Result<R>,
+) -> Result<R> {
+    Spi::connect(|client| {
+        with_plan(client, query, types, |plan| read(client.select(plan, None, arguments)?))
+    })
+}
+
+fn with_plan<R>(
+    client: &SpiClient,
+    query: &'static str,
+    types: &[PgBuiltInOids],
+    run: impl FnOnce(&OwnedPreparedStatement) -> Result<R>,
+) -> Result<R> {
+    // Taken out while it runs, so that a query which calls one of our functions finds the map free.
+    let plan = match PLANS.with_borrow_mut(|plans| plans.remove(query)) {
+        Some(plan) => plan,
+        None => {
+            let oids: Vec<_> = types.iter().map(|&oid| oid.into()).collect();
+            client.prepare(query, &oids)?.keep()
+        }
+    };
+    let result = run(&plan);
+    PLANS.with_borrow_mut(|plans| plans.insert(query, plan));
+    result
+}
+
+/// Runs a statement that writes; gives how many rows it wrote.
+pub fn execute(statement: &str, arguments: &[DatumWithOid]) -> Result<usize> {
+    Spi::connect_mut(|client| Ok(client.update(statement, None, arguments)?.len()))
+}
+
+/// Runs a statement that writes and returns one column; `None` when it wrote no row.
+pub fn execute_returning<T: pgrx::FromDatum + pgrx::IntoDatum>(
+    statement: &str,
+    arguments: &[DatumWithOid],
+) -> Result<Option<T>> {
+    Spi::connect_mut(|client| {
+        let rows = client.update(statement, None, arguments)?;
+        if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<T>()?) }
+    })
+}
+
+/// Runs statements without arguments or results (DDL).
+pub fn run(statements: &str) -> Result<()> {
+    execute(statements, &[]).map(|_| ())
+}

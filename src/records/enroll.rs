@@ -1,0 +1,187 @@
+//! `crm.enroll`: one call gives a table what every table of the CRM has. `crm.unenroll` takes it away again.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::spi::{quote_identifier, quote_literal, quote_qualified_identifier};
+use pgrx::PgBuiltInOids;
+
+use super::rules::Rule;
+use crate::db;
+use crate::error::{CrmError, Result};
+
+/// The commands a policy is made for, with the action of the permission each needs.
+const COMMANDS: [(&str, &str); 4] =
+    [("select", "read"), ("insert", "create"), ("update", "update"), ("delete", "delete")];
+
+/// Columns a table may have for stamping, and the type each must then be of.
+const STAMPS: [(&str, &str); 10] = [
+    ("org_id", "uuid"),
+    ("id", "uuid"),
+    ("owner_id", "uuid"),
+    ("external_id", "text"),
+    ("created_at", "timestamp with time zone"),
+    ("created_by", "uuid"),
+    ("updated_at", "timestamp with time zone"),
+    ("updated_by", "uuid"),
+    ("version", "integer"),
+    ("phone_normalized", "text"),
+];
+
+/// Policy names are `<table>_<command>_multi`, 63 bytes at most.
+const NAME_MAX: usize = 63 - "_select_multi".len();
+
+#[pg_extern(sql = false)]
+fn enroll(target: pg_sys::Oid, rules: Vec<Option<String>>) -> Result<(), ErrorReport> {
+    let table = Table::find(target)?;
+    let rules: Vec<String> = rules.into_iter().flatten().collect();
+    table.check(&rules)?;
+    db::run(&table.removal())?;
+    db::run(&table.attachment(&rules))?;
+    Ok(())
+}
+
+#[pg_extern(sql = false)]
+fn unenroll(target: pg_sys::Oid) -> Result<(), ErrorReport> {
+    let table = Table::find(target)?;
+    db::run(&table.removal())?;
+    Ok(())
+}
+
+struct Table {
+    oid: pg_sys::Oid,
+    name: String,
+    /// Quoted and with its schema.
+    qualified: String,
+}
+
+impl Table {
+    fn find(oid: pg_sys::Oid) -> Result<Self> {
+        let found = db::select(
+            "select n.nspname::text, c.relname::text
+             from pg_catalog.pg_class as c
+             join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+             where c.oid = $1 and c.relkind in ('r', 'p') and c.relpersistence = 'p'
+                 and n.nspname not in ('crm_private', 'pg_catalog', 'information_schema')",
+            &[PgBuiltInOids::OIDOID],
+            &[oid.into()],
+            |rows| if rows.is_empty() { Ok(None) } else { Ok(Some(rows.first().get_two::<String, String>()?)) },
+        )?;
+        let Some((Some(schema), Some(name))) = found else {
+            return Err(CrmError::invalid("target", "must be a permanent table outside crm_private"));
+        };
+        if name.len() > NAME_MAX {
+            return Err(CrmError::invalid("target", format!("the table's name is longer than {NAME_MAX} bytes")));
+        }
+        let qualified = quote_qualified_identifier(&schema, &name);
+        Ok(Self { oid, name, qualified })
+    }
+
+    fn check(&self, rules: &[String]) -> Result<()> {
+        if !self.has_organization_key()? {
+            return Err(CrmError::invalid("target", "the primary key must be (org_id, id)"));
+        }
+        for (column, wanted) in STAMPS {
+            if let Some(actual) = self.column_type(column)?
+                && actual != wanted
+            {
+                return Err(CrmError::invalid("target", format!("column {column} must be of type {wanted}")));
+            }
+        }
+        for rule in rules {
+            let parsed = Rule::parse(rule)
+                .map_err(|problem| CrmError::invalid("rules", format!("\"{rule}\": {problem}")))?;
+            for column in parsed.columns() {
+                if self.column_type(column)?.as_deref() != Some("text") {
+                    return Err(CrmError::invalid("rules", format!("\"{rule}\": there is no text column {column}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Without organization first in the key, rows could be told apart across tenants.
+    fn has_organization_key(&self) -> Result<bool> {
+        db::select(
+            "select exists (
+                 select
+                 from pg_catalog.pg_constraint as c
+                 where c.conrelid = $1 and c.contype = 'p' and (
+                     select array_agg(a.attname::text order by k.position)
+                     from unnest(c.conkey) with ordinality as k (attnum, position)
+                     join pg_catalog.pg_attribute as a on a.attrelid = c.conrelid and a.attnum = k.attnum
+                 ) = array['org_id', 'id']
+             )",
+            &[PgBuiltInOids::OIDOID],
+            &[self.oid.into()],
+            |rows| Ok(rows.first().get_one::<bool>()?.unwrap_or(false)),
+        )
+    }
+
+    fn column_type(&self, column: &str) -> Result<Option<String>> {
+        db::select(
+            "select pg_catalog.format_type(atttypid, null)
+             from pg_catalog.pg_attribute
+             where attrelid = $1 and attname = $2 and attnum > 0 and not attisdropped",
+            &[PgBuiltInOids::OIDOID, PgBuiltInOids::TEXTOID],
+            &[self.oid.into(), column.into()],
+            |rows| if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<String>()?) },
+        )
+    }
+
+    fn policy(&self, command: &str, who: &str) -> String {
+        quote_identifier(format!("{}_{command}_{who}", self.name))
+    }
+
+    fn attachment(&self, rules: &[String]) -> String {
+        let table = &self.qualified;
+        let mut sql = format!(
+            "alter table {table} enable row level security, force row level security;
+             revoke all on table {table} from public, crm_anon;
+             grant select, insert, update, delete on table {table} to crm_app, crm_multi;
+             grant select on table {table} to crm_backup;\n"
+        );
+        for (command, action) in COMMANDS {
+            let permission = quote_literal(format!("{}.{action}", self.name));
+            // Scalar equality on an InitPlan's value is what an index scan and a parallel plan need. Only those who look
+            // across several organizations pay for an array.
+            let one = format!("org_id = (select crm.permitted_org_id({permission}))");
+            let several = format!("org_id = any ((select crm.permitted_org_ids({permission}))::uuid[])");
+            for (who, condition) in [("app", one), ("multi", several)] {
+                let clause = match command {
+                    "insert" => format!("with check ({condition})"),
+                    "update" => format!("using ({condition}) with check ({condition})"),
+                    _ => format!("using ({condition})"),
+                };
+                let policy = self.policy(command, who);
+                sql += &format!("create policy {policy} on {table} for {command} to crm_{who} {clause};\n");
+            }
+        }
+        if !rules.is_empty() {
+            let rules = rules.iter().map(quote_literal).collect::<Vec<_>>().join(", ");
+            sql += &format!(
+                "create trigger _100_normalize before insert or update on {table}
+                 for each row execute function crm_private.normalize({rules});\n"
+            );
+        }
+        sql + &format!(
+            "create trigger _500_stamp before insert or update on {table}
+             for each row execute function crm_private.stamp();\n"
+        )
+    }
+
+    /// Row level security stays on: a table that is not enrolled shows nothing to the API.
+    fn removal(&self) -> String {
+        let table = &self.qualified;
+        let mut sql = format!(
+            "revoke all on table {table} from crm_app, crm_multi;
+             drop trigger if exists _100_normalize on {table};
+             drop trigger if exists _500_stamp on {table};\n"
+        );
+        for (command, _) in COMMANDS {
+            for who in ["app", "multi"] {
+                sql += &format!("drop policy if exists {} on {table};\n", self.policy(command, who));
+            }
+        }
+        sql
+    }
+}

@@ -1,0 +1,8 @@
+//! What every enrolled table gets.
+
+pub mod enroll;
+pub mod normalize;
+pub mod row;
+pub mod rules;
+pub mod stamp;
+pub mod uuid;

@@ -1,0 +1,80 @@
+//! Brings the text of a row into the form that is stored, by the rules its trigger was given.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use pgrx::heap_tuple::PgHeapTuple;
+use pgrx::prelude::*;
+use pgrx::AllocatedByPostgres;
+use pgrx::pg_sys::panic::ErrorReport;
+
+use super::row::{Row, Rows};
+use super::rules::Rule;
+use crate::error::{CrmError, Result};
+use crate::identity::principal::Principal;
+
+thread_local! {
+    /// Rules in parsed form by their text: a trigger's arguments never change, and the same text is the same rules.
+    static PARSED: RefCell<HashMap<Vec<String>, Rc<[Rule]>>> = RefCell::new(HashMap::new());
+}
+
+#[pg_trigger(sql = false)]
+fn normalize<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
+    match normalized(trigger) {
+        Ok(row) => Ok(Some(row.into_tuple())),
+        // Raised here: an Err that leaves a trigger becomes a panic in pgrx.
+        Err(error) => {
+            ErrorReport::from(error).report(PgLogLevel::ERROR);
+            Ok(None)
+        }
+    }
+}
+
+fn normalized(trigger: &PgTrigger) -> Result<Row> {
+    let Rows { mut new, old } = Rows::of(trigger)?;
+    let rules = rules_of(trigger)?;
+    let country = Principal::current().and_then(|principal| principal.organization?.country);
+    for rule in rules.iter() {
+        apply(rule, &mut new, old.as_ref(), country.as_deref())?;
+    }
+    Ok(new)
+}
+
+fn apply(rule: &Rule, new: &mut Row, old: Option<&Row>, country: Option<&str>) -> Result<()> {
+    let value = new.get::<String>(&rule.column)?;
+    if let Some(old) = old
+        && old.get::<String>(&rule.column)? == value
+    {
+        // Unchanged, so its derived column stays what it was, whatever the client sent for it.
+        rule.columns().skip(1).for_each(|derived| new.keep(derived, old));
+        return Ok(());
+    }
+    let Some(value) = value else {
+        return rule.columns().skip(1).try_for_each(|derived| new.set::<String>(derived, None));
+    };
+    let stored = rule.apply(&value, country).map_err(|problem| CrmError::invalid(&rule.column, problem))?;
+    if stored.value != value {
+        new.set(&rule.column, Some(stored.value))?;
+    }
+    match stored.derived {
+        Some((column, value)) => new.set(&column, value),
+        None => Ok(()),
+    }
+}
+
+fn rules_of(trigger: &PgTrigger) -> Result<Rc<[Rule]>> {
+    let arguments =
+        trigger.extra_args().map_err(|_| CrmError::internal("the trigger's arguments cannot be read"))?;
+    PARSED.with_borrow_mut(|parsed| {
+        if let Some(rules) = parsed.get(&arguments) {
+            return Ok(Rc::clone(rules));
+        }
+        let rules = arguments
+            .iter()
+            .map(|rule| Rule::parse(rule).map_err(|problem| CrmError::invalid(rule, problem)))
+            .collect::<Result<Rc<[Rule]>>>()?;
+        parsed.insert(arguments, Rc::clone(&rules));
+        Ok(rules)
+    })
+}

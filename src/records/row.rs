@@ -1,0 +1,131 @@
+//! The row a BEFORE trigger may change: reads columns by name, collects changes, builds the new tuple once.
+
+use std::ffi::CString;
+
+use pgrx::heap_tuple::PgHeapTuple;
+use pgrx::prelude::*;
+use pgrx::{AllocatedByPostgres, FromDatum, IntoDatum, PgTupleDesc};
+
+use crate::error::{CrmError, Result};
+
+pub struct Row {
+    tuple: *mut pg_sys::HeapTupleData,
+    tupdesc: pg_sys::TupleDesc,
+    columns: Vec<i32>,
+    values: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
+}
+
+/// What a BEFORE trigger works with. The lifetime of all of it is the trigger call.
+pub struct Rows {
+    pub new: Row,
+    /// Only for an update.
+    pub old: Option<Row>,
+}
+
+impl Rows {
+    /// The rows of a BEFORE INSERT OR UPDATE FOR EACH ROW trigger.
+    pub fn of(trigger: &PgTrigger) -> Result<Self> {
+        let event = trigger.event();
+        if !event.fired_before() || !event.fired_for_row() || !(event.fired_by_insert() || event.fired_by_update()) {
+            return Err(CrmError::internal("this is a trigger for BEFORE INSERT OR UPDATE, FOR EACH ROW"));
+        }
+        let data = trigger.trigger_data();
+        // SAFETY: the trigger manager hands in an open relation.
+        let tupdesc = unsafe { (*data.tg_relation).rd_att };
+        let row = |tuple| Row { tuple, tupdesc, columns: vec![], values: vec![], nulls: vec![] };
+        Ok(if event.fired_by_update() {
+            Self { new: row(data.tg_newtuple), old: Some(row(data.tg_trigtuple)) }
+        } else {
+            Self { new: row(data.tg_trigtuple), old: None }
+        })
+    }
+}
+
+impl Row {
+    /// The column's number, if the table has it.
+    fn column(&self, name: &str) -> Option<i32> {
+        let name = CString::new(name).ok()?;
+        // SAFETY: a valid descriptor and a NUL-terminated name. System columns have negative numbers.
+        let number = unsafe { pg_sys::SPI_fnumber(self.tupdesc, name.as_ptr()) };
+        (number > 0).then_some(number)
+    }
+
+    /// The value of a column of exactly this type; NULL and a missing column are `None`.
+    pub fn get<T: FromDatum + IntoDatum>(&self, name: &str) -> Result<Option<T>> {
+        let Some(number) = self.column(name) else { return Ok(None) };
+        self.expect_type::<T>(name, number)?;
+        let (value, is_null) = self.datum(number);
+        // SAFETY: the column's type was compared with T's.
+        Ok(unsafe { T::from_datum(value, is_null) })
+    }
+
+    fn datum(&self, number: i32) -> (pg_sys::Datum, bool) {
+        if let Some(changed) = self.columns.iter().position(|&column| column == number) {
+            return (self.values[changed], self.nulls[changed]);
+        }
+        let mut is_null = false;
+        // SAFETY: the number came from this descriptor.
+        let value = unsafe { pg_sys::SPI_getbinval(self.tuple, self.tupdesc, number, &mut is_null) };
+        (value, is_null)
+    }
+
+    /// Sets a column, if the table has it.
+    pub fn set<T: IntoDatum>(&mut self, name: &str, value: Option<T>) -> Result<()> {
+        let Some(number) = self.column(name) else { return Ok(()) };
+        self.expect_type::<T>(name, number)?;
+        let value = value.and_then(IntoDatum::into_datum);
+        self.put(number, value.unwrap_or(pg_sys::Datum::from(0)), value.is_none());
+        Ok(())
+    }
+
+    /// Takes a column's value from another version of the row.
+    pub fn keep(&mut self, name: &str, from: &Row) {
+        if let Some(number) = self.column(name) {
+            let (value, is_null) = from.datum(number);
+            self.put(number, value, is_null);
+        }
+    }
+
+    fn put(&mut self, number: i32, value: pg_sys::Datum, is_null: bool) {
+        if let Some(changed) = self.columns.iter().position(|&column| column == number) {
+            self.values[changed] = value;
+            self.nulls[changed] = is_null;
+        } else {
+            self.columns.push(number);
+            self.values.push(value);
+            self.nulls.push(is_null);
+        }
+    }
+
+    fn expect_type<T: IntoDatum>(&self, name: &str, number: i32) -> Result<()> {
+        // SAFETY: the number came from this descriptor.
+        let actual = unsafe { pg_sys::SPI_gettypeid(self.tupdesc, number) };
+        if T::is_compatible_with(actual) {
+            return Ok(());
+        }
+        Err(CrmError::Refused {
+            message: format!("column {name} has a type that crm_ext cannot keep"),
+            hint: "crm.enroll tells which columns a table may have, and of what type.".into(),
+        })
+    }
+
+    /// The tuple for the trigger to return, with the changes.
+    pub fn into_tuple<'a>(mut self) -> PgHeapTuple<'a, AllocatedByPostgres> {
+        // SAFETY: the three lists have one length and hold what the columns' types demand; heap_modify_tuple_by_cols
+        // copies all of it into the current memory context, where the trigger manager expects it.
+        unsafe {
+            if !self.columns.is_empty() {
+                self.tuple = pg_sys::heap_modify_tuple_by_cols(
+                    self.tuple,
+                    self.tupdesc,
+                    self.columns.len() as i32,
+                    self.columns.as_mut_ptr(),
+                    self.values.as_mut_ptr(),
+                    self.nulls.as_mut_ptr(),
+                );
+            }
+            PgHeapTuple::from_heap_tuple(PgTupleDesc::from_pg_unchecked(self.tupdesc), self.tuple)
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Stamps: who made and changed a row, and when; whose it is; which version it is. See `crm.enroll`.
+
+use pgrx::heap_tuple::PgHeapTuple;
+use pgrx::prelude::*;
+use pgrx::AllocatedByPostgres;
+use pgrx::pg_sys::panic::ErrorReport;
+
+use super::row::{Row, Rows};
+use crate::error::{CrmError, Result};
+use crate::identity::principal::{Principal, to_pg};
+
+#[pg_trigger(sql = false)]
+fn stamp<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
+    match stamped(trigger) {
+        Ok(row) => Ok(Some(row.into_tuple())),
+        // Raised here: an Err that leaves a trigger becomes a panic in pgrx.
+        Err(error) => {
+            ErrorReport::from(error).report(PgLogLevel::ERROR);
+            Ok(None)
+        }
+    }
+}
+
+fn stamped(trigger: &PgTrigger) -> Result<Row> {
+    let Rows { mut new, old } = Rows::of(trigger)?;
+    let principal = Principal::current();
+    let now = transaction_time();
+    match old {
+        None => stamp_insert(&mut new, principal.as_ref(), now)?,
+        Some(old) => stamp_update(&mut new, &old, principal.as_ref(), now)?,
+    }
+    Ok(new)
+}
+
+/// With an identity the stamps are the database's alone. Without one (the DBA, a migration) what is given is kept.
+fn stamp_insert(new: &mut Row, principal: Option<&Principal>, now: TimestampWithTimeZone) -> Result<()> {
+    let user = principal.map(|principal| to_pg(principal.user_id));
+    if new.get::<pgrx::Uuid>("org_id")?.is_none() {
+        let Some(org_id) = principal.and_then(Principal::org_id) else {
+            return Err(CrmError::invalid("org_id", "name the organization: none is active"));
+        };
+        new.set("org_id", Some(to_pg(org_id)))?;
+    }
+    if new.get::<pgrx::Uuid>("id")?.is_none() {
+        new.set("id", Some(to_pg(uuid::Uuid::now_v7())))?;
+    }
+    if user.is_some() || new.get::<TimestampWithTimeZone>("created_at")?.is_none() {
+        new.set("created_at", Some(now))?;
+    }
+    if user.is_some() || new.get::<TimestampWithTimeZone>("updated_at")?.is_none() {
+        new.set("updated_at", Some(now))?;
+    }
+    if user.is_some() || new.get::<i32>("version")?.is_none() {
+        new.set("version", Some(1))?;
+    }
+    if user.is_some() {
+        new.set("created_by", user)?;
+        new.set("updated_by", user)?;
+        if new.get::<pgrx::Uuid>("owner_id")?.is_none() {
+            new.set("owner_id", user)?;
+        }
+    }
+    Ok(())
+}
+
+fn stamp_update(new: &mut Row, old: &Row, principal: Option<&Principal>, now: TimestampWithTimeZone) -> Result<()> {
+    for key in ["org_id", "id"] {
+        if new.get::<pgrx::Uuid>(key)? != old.get::<pgrx::Uuid>(key)? {
+            // The same answer whether or not the other organization or record exists.
+            return Err(CrmError::forbidden(format!("{key} cannot be changed")));
+        }
+    }
+    new.keep("created_at", old);
+    new.keep("created_by", old);
+    new.set("updated_at", Some(now))?;
+    match principal {
+        Some(principal) => new.set("updated_by", Some(to_pg(principal.user_id)))?,
+        None => new.keep("updated_by", old),
+    }
+    let version = old.get::<i32>("version")?.unwrap_or(0);
+    new.set("version", Some(version.saturating_add(1)))
+}
+
+/// `now()`: all rows of a transaction carry one time.
+fn transaction_time() -> TimestampWithTimeZone {
+    pgrx::datum::datetime_support::now()
+}

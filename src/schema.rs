@@ -1,0 +1,97 @@
+//! THE INSTALL ORDER. First the script of CREATE EXTENSION, whose objects belong to the extension; then the tables,
+//! which `crm_private.install()` makes and which belong to the DBA: pg_dump dumps them whole, and DROP EXTENSION
+//! cannot take them.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::db;
+use crate::error::{CrmError, Result};
+
+extension_sql_file!("../sql/bootstrap.sql", name = "bootstrap", bootstrap);
+extension_sql_file!("../sql/identity.sql", name = "identity", requires = ["bootstrap"]);
+extension_sql_file!("../sql/access.sql", name = "access", requires = ["identity"]);
+extension_sql_file!("../sql/records.sql", name = "records", requires = ["access"]);
+extension_sql_file!("../sql/edge.sql", name = "edge", requires = ["records"]);
+extension_sql_file!("../sql/crm/demo.sql", name = "demo", requires = ["edge"]);
+extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["demo"]);
+extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
+
+macro_rules! table_files {
+    ($($path:literal),+ $(,)?) => { [$(($path, include_str!(concat!("../sql/", $path)))),+] };
+}
+
+/// Run in this order; a file may lean on those before it.
+const TABLE_FILES: [(&str, &str); 6] = table_files![
+    "entities/organizations.sql",
+    "entities/users.sql",
+    "entities/memberships.sql",
+    "entities/private.sql",
+    "entities/accounts.sql",
+    "entities/contacts.sql",
+];
+
+#[pg_extern(sql = false)]
+fn install() -> Result<(), ErrorReport> {
+    if tables_exist()? {
+        return Err(CrmError::Refused {
+            message: "the tables of the CRM exist already".into(),
+            hint: "There is nothing to do.".into(),
+        }
+        .into());
+    }
+    for (_, statements) in TABLE_FILES {
+        db::run(statements)?;
+    }
+    db::execute("insert into crm_private.schema_version (version) values ($1)", &[env!("CARGO_PKG_VERSION").into()])?;
+    hand_over()?;
+    db::run("select crm.rotate_signing_key('RS256')")?;
+    Ok(())
+}
+
+fn tables_exist() -> Result<bool> {
+    db::select("select to_regclass('crm_private.schema_version') is not null", &[], &[], |rows| {
+        Ok(rows.first().get_one::<bool>()?.unwrap_or(false))
+    })
+}
+
+/// Everything made so far becomes an ordinary object of `crm_owner`, open to nobody it was not opened to on purpose.
+fn hand_over() -> Result<()> {
+    db::run(
+        "do $$
+        declare
+            made record;
+            grantee text;
+        begin
+            for made in
+                select c.oid::pg_catalog.regclass as name, c.relacl, c.relowner, exists (
+                    select
+                    from pg_catalog.pg_depend as d
+                    join pg_catalog.pg_extension as e on e.oid = d.refobjid
+                    where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid
+                        and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+                        and d.deptype = 'e' and e.extname = 'crm_ext'
+                ) as is_member
+                from pg_catalog.pg_class as c
+                join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+                where n.nspname in ('crm', 'crm_private') and c.relkind = 'r'
+            loop
+                if made.is_member then
+                    execute pg_catalog.format('alter extension crm_ext drop table %s', made.name);
+                end if;
+                -- The platform's default privileges may have opened it.
+                execute pg_catalog.format('revoke all on table %s from public', made.name);
+                for grantee in
+                    select r.rolname
+                    from pg_catalog.aclexplode(made.relacl) as a
+                    join pg_catalog.pg_roles as r on r.oid = a.grantee
+                    where a.grantee <> made.relowner and r.rolname not like 'crm\\_%'
+                loop
+                    execute pg_catalog.format('revoke all on table %s from %I', made.name, grantee);
+                end loop;
+                execute pg_catalog.format('alter table %s owner to crm_owner', made.name);
+            end loop;
+        end
+        $$",
+    )
+}

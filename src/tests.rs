@@ -1,0 +1,1 @@
+//! In-database tests of what only Rust can reach.

@@ -1,0 +1,156 @@
+//! Text from outside: checked, and brought into the one form that is stored. Pure: no PostgreSQL in here.
+//!
+//! Every function takes what the client sent and gives what is stored, or says in words what is wrong with it.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use email_address::{EmailAddress, Options};
+use phonenumber::Mode;
+use url::{Host, Url};
+
+pub type Checked<T> = Result<T, Cow<'static, str>>;
+
+/// The longest e-mail address there can be (RFC 5321, path of 256 octets with its brackets).
+const EMAIL_MAX: usize = 254;
+const URL_MAX: usize = 2_000;
+const PHONE_MAX: usize = 50;
+
+/// One line of text: trimmed, without control characters, `max` characters at most.
+pub fn line(value: &str, max: usize) -> Checked<String> {
+    let value = value.trim();
+    if value.chars().any(char::is_control) {
+        return Err("line breaks and control characters are not allowed".into());
+    }
+    within(value, max)
+}
+
+/// Text of several lines: as given, but no control characters other than tab and line ends.
+pub fn text(value: &str, max: usize) -> Checked<String> {
+    if value.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
+        return Err("control characters are not allowed".into());
+    }
+    within(value, max)
+}
+
+fn within(value: &str, max: usize) -> Checked<String> {
+    let length = value.chars().count();
+    if length > max {
+        return Err(format!("too long: {length} characters, at most {max} are allowed").into());
+    }
+    Ok(value.to_owned())
+}
+
+/// An e-mail address (RFC 5321), trimmed and in lower case.
+pub fn email(value: &str) -> Checked<String> {
+    let options = Options::default().with_required_tld().without_display_text().without_domain_literal();
+    let value = value.trim();
+    if value.len() > EMAIL_MAX || EmailAddress::parse_with_options(value, options).is_err() {
+        return Err("not a valid e-mail address".into());
+    }
+    Ok(value.to_lowercase())
+}
+
+/// A phone number as people write it.
+pub fn phone(value: &str) -> Checked<String> {
+    let value = line(value, PHONE_MAX)?;
+    let digits = value.chars().filter(char::is_ascii_digit).count();
+    let strange = value.chars().any(|c| !(c.is_ascii_alphanumeric() || " +-./()#*,;:=".contains(c)));
+    if digits < 3 || strange {
+        return Err("not a phone number".into());
+    }
+    Ok(value)
+}
+
+/// The E.164 form of a phone number, if it is a valid one; without a country code it is read as a number of `country`
+/// (ISO 3166-1 alpha-2).
+pub fn phone_e164(value: &str, country: Option<&str>) -> Option<String> {
+    let country = country.and_then(|code| phonenumber::country::Id::from_str(code).ok());
+    let number = phonenumber::parse(country, value).ok()?;
+    number.is_valid().then(|| number.format().mode(Mode::E164).to_string())
+}
+
+/// An internet domain: ASCII (IDNA), lower case, without a leading `www.`.
+pub fn domain(value: &str) -> Checked<String> {
+    let host = value.trim().trim_end_matches('.');
+    match Host::parse(host) {
+        Ok(Host::Domain(name)) if name.contains('.') && name.len() <= 253 => {
+            Ok(name.strip_prefix("www.").filter(|rest| rest.contains('.')).unwrap_or(&name).to_owned())
+        }
+        _ => Err("not a domain name like example.com".into()),
+    }
+}
+
+/// A web address: absolute, http or https.
+pub fn url(value: &str) -> Checked<String> {
+    let value = line(value, URL_MAX)?;
+    match Url::parse(&value) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(value),
+        _ => Err("not a web address like https://example.com".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_email_is_trimmed_and_lower_cased() {
+        assert_eq!(email("  Ann.Lee@Example.COM ").as_deref(), Ok("ann.lee@example.com"));
+    }
+
+    #[test]
+    fn what_is_no_email_is_refused() {
+        for bad in ["", "ann", "ann@", "@example.com", "ann@localhost", "a b@example.com", "Ann <ann@example.com>", "ann@[127.0.0.1]"] {
+            assert!(email(bad).is_err(), "{bad:?}");
+        }
+        assert!(email(&format!("{}@example.com", "a".repeat(250))).is_err());
+    }
+
+    #[test]
+    fn a_phone_number_becomes_e164() {
+        // Example numbers of the ITU national plans, as published by libphonenumber.
+        assert_eq!(phone_e164("+1 (650) 253-0000", None).as_deref(), Some("+16502530000"));
+        assert_eq!(phone_e164("030 123456", Some("DE")).as_deref(), Some("+4930123456"));
+        assert_eq!(phone_e164("030 123456", None), None);
+        assert_eq!(phone_e164("not a number", Some("DE")), None);
+    }
+
+    #[test]
+    fn a_phone_number_is_kept_as_given() {
+        assert_eq!(phone(" (650) 253-0000 ext. 12 ").as_deref(), Ok("(650) 253-0000 ext. 12"));
+        assert!(phone("12").is_err());
+        assert!(phone("<script>123</script>").is_err());
+    }
+
+    #[test]
+    fn a_domain_is_ascii_lower_case_without_www() {
+        assert_eq!(domain(" WWW.Example.com. ").as_deref(), Ok("example.com"));
+        assert_eq!(domain("bücher.example").as_deref(), Ok("xn--bcher-kva.example"));
+        assert!(domain("localhost").is_err());
+        assert!(domain("127.0.0.1").is_err());
+        assert!(domain("a b.com").is_err());
+    }
+
+    #[test]
+    fn only_web_addresses_are_urls() {
+        assert!(url("https://example.com/a?b=c").is_ok());
+        for bad in ["example.com", "javascript:alert(1)", "ftp://example.com", "https://", "data:text/html,x"] {
+            assert!(url(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn control_characters_are_refused() {
+        assert!(line("a\nb", 10).is_err());
+        assert!(line("a\u{1b}b", 10).is_err());
+        assert!(text("a\nb\tc", 10).is_ok());
+        assert!(text("a\u{7}b", 10).is_err());
+    }
+
+    #[test]
+    fn length_counts_characters_not_bytes() {
+        assert!(line("äöü", 3).is_ok());
+        assert_eq!(line("äöüß", 3).unwrap_err(), "too long: 4 characters, at most 3 are allowed");
+    }
+}
