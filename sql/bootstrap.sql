@@ -75,6 +75,11 @@ begin
             );
             execute format('alter role %I set allow_system_table_mods = off', wanted.name);
             execute format('comment on role %I is %L', wanted.name, wanted.purpose);
+
+            -- PostgREST applies an API role's settings to each of its requests: none runs, or waits for a lock, for ever.
+            if wanted.name in ('crm_anon', 'crm_app', 'crm_multi') then
+                execute format('alter role %I set statement_timeout = %L', wanted.name, '30s');
+            end if;
         elsif not exists (
                 select
                 from pg_catalog.pg_db_role_setting

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use pgrx::PgBuiltInOids;
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiTupleTable};
-use pgrx::PgBuiltInOids;
 
 use crate::error::Result;
 
@@ -23,9 +23,7 @@ pub fn select<R>(
     arguments: &[DatumWithOid],
     read: impl FnOnce(SpiTupleTable) -> Result<R>,
 ) -> Result<R> {
-    Spi::connect(|client| {
-        with_plan(client, query, types, |plan| read(client.select(plan, None, arguments)?))
-    })
+    Spi::connect(|client| with_plan(client, query, types, |plan| read(client.select(plan, None, arguments)?)))
 }
 
 fn with_plan<R>(

@@ -50,9 +50,7 @@ impl From<CrmError> for ErrorReport {
             CrmError::InvalidInput { field, problem } => {
                 report(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, format!("{field}: {problem}"))
             }
-            CrmError::Forbidden { message } => {
-                report(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message)
-            }
+            CrmError::Forbidden { message } => report(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message),
             CrmError::Conflict { message, hint } => {
                 report(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, message).set_hint(hint)
             }
@@ -76,11 +74,8 @@ pub struct Refusal {
 
 impl Refusal {
     /// One answer for everything that is wrong with a token: which check failed is nobody's business.
-    pub const TOKEN: Self = Self {
-        code: "PT401",
-        message: "the access token is not valid",
-        hint: "Log in again with /rpc/login.",
-    };
+    pub const TOKEN: Self =
+        Self { code: "PT401", message: "the access token is not valid", hint: "Log in again with /rpc/login." };
     pub const TOKEN_MISSING: Self = Self {
         code: "PT401",
         message: "an access token is needed",

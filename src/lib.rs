@@ -1,5 +1,8 @@
 //! crm_ext: a headless, multi-tenant CRM inside PostgreSQL. ARCHITECTURE.md tells how the parts fit together.
 
+// A test says what it expects by failing.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 mod access;
 mod crm;
 mod db;
@@ -20,9 +23,79 @@ extern "C-unwind" fn _PG_init() {
     gucs::define();
 }
 
+/// Tests that need a server and Rust at once; what SQL can ask is tested in tests/sql.
 #[cfg(any(test, feature = "pg_test"))]
 #[pgrx::pg_schema]
-mod tests;
+mod tests {
+    use pgrx::prelude::*;
+    use uuid::Uuid;
+
+    use crate::access::roles::Role;
+    use crate::db;
+    use crate::identity::principal::{ActiveOrganization, Principal};
+
+    fn somebody() -> Principal {
+        let organization = ActiveOrganization { id: Uuid::from_u128(2), role: Role::Sales, country: None };
+        Principal { user_id: Uuid::from_u128(1), session_id: Uuid::from_u128(3), organization: Some(organization) }
+    }
+
+    #[pg_test]
+    fn an_assumed_identity_is_the_current_one_until_it_is_forgotten() {
+        assert_eq!(Principal::current(), None);
+        somebody().assume().unwrap();
+        assert_eq!(Principal::current(), Some(somebody()));
+        Principal::forget();
+        assert_eq!(Principal::current(), None);
+    }
+
+    #[pg_test]
+    fn a_rolled_back_block_gives_the_earlier_identity_back() {
+        let other = Principal { user_id: Uuid::from_u128(9), ..somebody() };
+        somebody().assume().unwrap();
+        PgTryBuilder::new(|| {
+            // SAFETY: a subtransaction that is rolled back below, on the same level.
+            unsafe { pg_sys::BeginInternalSubTransaction(c"inner".as_ptr()) };
+            other.assume().unwrap();
+            assert_eq!(Principal::current(), Some(other.clone()));
+        })
+        .execute();
+        // SAFETY: ends the subtransaction begun above.
+        unsafe { pg_sys::RollbackAndReleaseCurrentSubTransaction() };
+        assert_eq!(Principal::current(), Some(somebody()));
+    }
+
+    #[pg_test]
+    fn a_setting_that_is_no_identity_is_none() {
+        crate::gucs::set_identity(c"{\"user_id\": \"not a uuid\"}");
+        assert_eq!(Principal::current(), None);
+        crate::gucs::set_identity(c"not json");
+        assert_eq!(Principal::current(), None);
+    }
+
+    #[pg_test]
+    fn reading_takes_no_transaction_id() {
+        let one = db::select("select 1", &[], &[], |rows| Ok(rows.first().get_one::<i32>()?));
+        assert_eq!(one.unwrap(), Some(1));
+        // SAFETY: reads the transaction state.
+        let id = unsafe { pg_sys::GetTopTransactionIdIfAny() };
+        assert_eq!(id, pg_sys::InvalidTransactionId);
+    }
+
+    #[pg_test]
+    fn a_query_that_fails_leaves_its_plan_usable() {
+        for divisor in [0, 2] {
+            let quotient = PgTryBuilder::new(|| {
+                db::select("select 10 / $1", &[PgBuiltInOids::INT4OID], &[divisor.into()], |rows| {
+                    Ok(rows.first().get_one::<i32>()?)
+                })
+                .unwrap()
+            })
+            .catch_when(PgSqlErrorCode::ERRCODE_DIVISION_BY_ZERO, |_| None)
+            .execute();
+            assert_eq!(quotient, (divisor == 2).then_some(5));
+        }
+    }
+}
 
 /// `cargo pgrx test` wants this module at the crate's root.
 #[cfg(test)]

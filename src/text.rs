@@ -101,7 +101,16 @@ mod tests {
 
     #[test]
     fn what_is_no_email_is_refused() {
-        for bad in ["", "ann", "ann@", "@example.com", "ann@localhost", "a b@example.com", "Ann <ann@example.com>", "ann@[127.0.0.1]"] {
+        for bad in [
+            "",
+            "ann",
+            "ann@",
+            "@example.com",
+            "ann@localhost",
+            "a b@example.com",
+            "Ann <ann@example.com>",
+            "ann@[127.0.0.1]",
+        ] {
             assert!(email(bad).is_err(), "{bad:?}");
         }
         assert!(email(&format!("{}@example.com", "a".repeat(250))).is_err());

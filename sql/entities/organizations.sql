@@ -1,6 +1,6 @@
 -- organizations: the tenants. Every other table of the CRM points here with org_id.
--- Seen by their members only; made by crm.register. The slug is the one name that is unique across tenants: it is
--- made by the server from the name and never chosen by a client, so it cannot be used to ask who else is there.
+-- Seen by their members only; made by crm.register. The slug is the one name that is unique across tenants, and public
+-- as a host name is: who registers a name that is taken gets a slug with a random end, and so learns that it is.
 
 create table crm.organizations (
     id uuid not null default crm.uuid_v7(),

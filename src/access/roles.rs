@@ -14,8 +14,7 @@ pub enum Role {
 }
 
 impl Role {
-    pub const ALL: [Self; 6] =
-        [Self::Owner, Self::Admin, Self::Manager, Self::Sales, Self::Support, Self::ReadOnly];
+    pub const ALL: [Self; 6] = [Self::Owner, Self::Admin, Self::Manager, Self::Sales, Self::Support, Self::ReadOnly];
 
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)

@@ -1,7 +1,7 @@
 //! The start of every request. Runs in READ ONLY transactions too, so nothing is written here.
 
-use pgrx::prelude::*;
 use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
 use pgrx::{JsonB, PgLogLevel};
 
 use super::request::Headers;
@@ -74,10 +74,7 @@ fn begin_with_token(token: &str) -> Result<Option<JsonB>, ErrorReport> {
 }
 
 /// The last step, after every check: nothing is set for a caller who is refused.
-fn assume(
-    verified: &verify::Verified,
-    wanted: Option<verify::OrganizationRef>,
-) -> Result<Result<(), Refusal>> {
+fn assume(verified: &verify::Verified, wanted: Option<verify::OrganizationRef>) -> Result<Result<(), Refusal>> {
     match verify::principal(verified, wanted)? {
         Ok(principal) => Ok(Ok(principal.assume()?)),
         Err(refusal) => Ok(Err(refusal)),

@@ -85,7 +85,13 @@ mod tests {
 
     #[test]
     fn only_exact_counts_are_given() {
-        for estimated in ["count=planned", "count=estimated", "return=minimal, count=planned", "Count = \"estimated\"", "a=b;count=planned"] {
+        for estimated in [
+            "count=planned",
+            "count=estimated",
+            "return=minimal, count=planned",
+            "Count = \"estimated\"",
+            "a=b;count=planned",
+        ] {
             assert!(headers(&[("prefer", estimated)]).wants_estimated_count(), "{estimated}");
         }
         for fine in ["count=exact", "return=representation", "", "count"] {

@@ -1,7 +1,7 @@
 //! Registering, logging in, and what a caller can learn of themselves.
 
-use pgrx::prelude::*;
 use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
 use pgrx::{JsonB, PgBuiltInOids};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -20,20 +20,20 @@ const SLUG_MAX: usize = 50;
 
 #[pg_extern(sql = false)]
 fn register(
-    email: &str,
-    password: &str,
-    organization_name: &str,
+    email: Option<&str>,
+    password: Option<&str>,
+    organization_name: Option<&str>,
     full_name: Option<&str>,
 ) -> Result<JsonB, ErrorReport> {
-    let user = create_user(email, password, full_name)?;
-    let organization = create_organization(organization_name)?;
+    let user = create_user(given("email", email)?, given("password", password)?, full_name)?;
+    let organization = create_organization(given("organization_name", organization_name)?)?;
     add_member(organization, user, Role::Owner)?;
     Ok(JsonB(welcome(user, Some(organization))?))
 }
 
 #[pg_extern(sql = false)]
-fn login(email: &str, password: &str, organization: Option<&str>) -> Result<JsonB, ErrorReport> {
-    let Some(user) = user_with_password(email, password)? else {
+fn login(email: Option<&str>, password: Option<&str>, organization: Option<&str>) -> Result<JsonB, ErrorReport> {
+    let Some(user) = user_with_password(given("email", email)?, given("password", password)?)? else {
         return Ok(refuse(401, "28P01", "the e-mail or the password is wrong"));
     };
     let active = match active_organization(user, organization)? {
@@ -52,8 +52,8 @@ fn me() -> Result<JsonB, ErrorReport> {
 }
 
 #[pg_extern(sql = false)]
-fn issue_token(user_id: pgrx::Uuid, org_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
-    let user = from_pg(user_id);
+fn issue_token(user_id: Option<pgrx::Uuid>, org_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
+    let user = from_pg(given("user_id", user_id)?);
     let organization = org_id.map(from_pg);
     let memberships = memberships_of(user)?;
     if organization.is_some_and(|wanted| memberships.iter().all(|(org, _)| *org != wanted)) || !is_active(user)? {
@@ -65,6 +65,11 @@ fn issue_token(user_id: pgrx::Uuid, org_id: Option<pgrx::Uuid>) -> Result<JsonB,
     answer["token"] = json!(token.access_token);
     answer["expiresIn"] = json!(token.expires_in);
     Ok(JsonB(answer))
+}
+
+/// An argument that SQL allows to be NULL and the function does not.
+fn given<T>(argument: &str, value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| CrmError::invalid(argument, "is missing"))
 }
 
 /// Makes a user who can log in.

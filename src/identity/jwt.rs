@@ -105,11 +105,7 @@ pub fn check(claims: &Claims, expected: &Expectation, now: i64) -> Result<(), In
     let in_time = claims.exp > now
         && claims.nbf <= now.saturating_add(expected.leeway)
         && claims.iat <= now.saturating_add(expected.leeway);
-    if in_time && claims.iss == expected.issuer && claims.aud == expected.audience {
-        Ok(())
-    } else {
-        Err(Invalid)
-    }
+    if in_time && claims.iss == expected.issuer && claims.aud == expected.audience { Ok(()) } else { Err(Invalid) }
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::ffi::{CStr, CString};
 
-use pgrx::prelude::*;
 use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
 use pgrx::{JsonB, PgBuiltInOids};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -110,22 +110,35 @@ fn whoami() -> JsonB {
     }))
 }
 
-/// The active organization if the caller's role in it permits this, else NULL, which equals no `org_id`.
+/// The active organization if the caller's role in it permits this. A role that may not read sees nothing; one that may
+/// not write is told so, for "no row changed" would look like success.
 #[pg_extern(sql = false)]
-fn permitted_org_id(permission: &str) -> Option<pgrx::Uuid> {
-    let organization = Principal::current()?.organization?;
-    organization.role.permits(permission).then(|| to_pg(organization.id))
+fn permitted_org_id(permission: &str) -> Result<Option<pgrx::Uuid>, ErrorReport> {
+    let Some(organization) = Principal::current().and_then(|principal| principal.organization) else {
+        return Ok(None);
+    };
+    let permitted = permitted(permission, &[(organization.id, organization.role)])?;
+    Ok(permitted.into_iter().next())
 }
 
 /// The organizations in which the caller's role permits this: the active one, or without one any of theirs.
 #[pg_extern(sql = false)]
 fn permitted_org_ids(permission: &str) -> Result<Vec<pgrx::Uuid>, ErrorReport> {
     let Some(principal) = Principal::current() else { return Ok(vec![]) };
-    if principal.organization.is_some() {
-        return Ok(permitted_org_id(permission).into_iter().collect());
+    let memberships = match &principal.organization {
+        Some(organization) => vec![(organization.id, organization.role)],
+        None => memberships_of(principal.user_id)?,
+    };
+    Ok(permitted(permission, &memberships)?)
+}
+
+fn permitted(permission: &str, memberships: &[(Uuid, Role)]) -> Result<Vec<pgrx::Uuid>> {
+    let permitted: Vec<_> =
+        memberships.iter().filter(|(_, role)| role.permits(permission)).map(|(org, _)| to_pg(*org)).collect();
+    if permitted.is_empty() && !memberships.is_empty() && !permission.ends_with(".read") {
+        return Err(CrmError::forbidden(format!("your role does not permit {permission}")));
     }
-    let memberships = memberships_of(principal.user_id)?;
-    Ok(memberships.into_iter().filter(|(_, role)| role.permits(permission)).map(|(org, _)| to_pg(org)).collect())
+    Ok(permitted)
 }
 
 /// The organizations a user may access. Only the caller's own, or for the platform's role.

@@ -1,9 +1,9 @@
 //! `crm.enroll`: one call gives a table what every table of the CRM has. `crm.unenroll` takes it away again.
 
+use pgrx::PgBuiltInOids;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal, quote_qualified_identifier};
-use pgrx::PgBuiltInOids;
 
 use super::rules::Rule;
 use crate::db;
@@ -88,8 +88,8 @@ impl Table {
             }
         }
         for rule in rules {
-            let parsed = Rule::parse(rule)
-                .map_err(|problem| CrmError::invalid("rules", format!("\"{rule}\": {problem}")))?;
+            let parsed =
+                Rule::parse(rule).map_err(|problem| CrmError::invalid("rules", format!("\"{rule}\": {problem}")))?;
             for column in parsed.columns() {
                 if self.column_type(column)?.as_deref() != Some("text") {
                     return Err(CrmError::invalid("rules", format!("\"{rule}\": there is no text column {column}")));

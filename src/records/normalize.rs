@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use pgrx::heap_tuple::PgHeapTuple;
-use pgrx::prelude::*;
 use pgrx::AllocatedByPostgres;
+use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
 
 use super::row::{Row, Rows};
 use super::rules::Rule;
@@ -64,8 +64,7 @@ fn apply(rule: &Rule, new: &mut Row, old: Option<&Row>, country: Option<&str>) -
 }
 
 fn rules_of(trigger: &PgTrigger) -> Result<Rc<[Rule]>> {
-    let arguments =
-        trigger.extra_args().map_err(|_| CrmError::internal("the trigger's arguments cannot be read"))?;
+    let arguments = trigger.extra_args().map_err(|_| CrmError::internal("the trigger's arguments cannot be read"))?;
     PARSED.with_borrow_mut(|parsed| {
         if let Some(rules) = parsed.get(&arguments) {
             return Ok(Rc::clone(rules));

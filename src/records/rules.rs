@@ -102,7 +102,17 @@ mod tests {
 
     #[test]
     fn what_is_no_rule_is_refused() {
-        for bad in ["", "name", "name line", "name line many", "name line 0", "email email 5", "a phone", "a line 5 6", "a colour"] {
+        for bad in [
+            "",
+            "name",
+            "name line",
+            "name line many",
+            "name line 0",
+            "email email 5",
+            "a phone",
+            "a line 5 6",
+            "a colour",
+        ] {
             assert!(Rule::parse(bad).is_err(), "{bad:?}");
         }
     }

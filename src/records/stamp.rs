@@ -1,9 +1,9 @@
 //! Stamps: who made and changed a row, and when; whose it is; which version it is. See `crm.enroll`.
 
-use pgrx::heap_tuple::PgHeapTuple;
-use pgrx::prelude::*;
 use pgrx::AllocatedByPostgres;
+use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
 
 use super::row::{Row, Rows};
 use crate::error::{CrmError, Result};

@@ -1,1 +1,0 @@
-//! In-database tests of what only Rust can reach.
