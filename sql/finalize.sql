@@ -14,6 +14,9 @@ begin
         join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
         where n.nspname in ('crm', 'crm_private')
     loop
+        -- Before the last REVOKE: pg_dump takes the rights as they were then for the extension's own, and would repeat what
+        -- differs from them in every dump, where only a superuser could restore it.
+        execute format('alter function %s owner to crm_definer', routine.signature);
         execute format('revoke all on function %s from public', routine.signature);
 
         for grantee in
@@ -24,11 +27,13 @@ begin
         loop
             execute format('revoke all on function %s from %I', routine.signature, grantee);
         end loop;
-
-        execute format('alter function %s owner to crm_definer', routine.signature);
     end loop;
 end
 $$;
+
+-- The DBA's own tables go into crm too, and a restore makes ours there; foreign keys are checked as their owner.
+alter schema crm owner to crm_owner;
+alter schema crm_private owner to crm_owner;
 
 do $$
 declare
@@ -47,9 +52,6 @@ end
 $$;
 
 revoke all on schema crm, crm_private from public;
--- The DBA's own tables go into crm too, and a restore makes ours there; foreign keys are checked as their owner.
-alter schema crm owner to crm_owner;
-alter schema crm_private owner to crm_owner;
 grant usage on schema crm to crm_anon, crm_app, crm_multi, crm_service, crm_worker, crm_admin, crm_definer, crm_backup;
 grant usage on schema crm_private to crm_authenticator, crm_definer, crm_backup;
 
