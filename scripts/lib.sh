@@ -6,15 +6,20 @@ set -euo pipefail
 umask 022
 
 CRM_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-CRM_HOME=$CRM_ROOT/.crm
 CRM_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/crm_ext
 PG=${PG:-15}
 
-PG_SYSTEM=/usr/lib/postgresql/$PG        # Debian's installation: only read
-PG_TREE=$CRM_HOME/pg$PG                  # our mirror of it, made by scripts/build: the extension is installed here
-PG_BIN=$PG_TREE/lib/postgresql/$PG/bin
-PG_CONFIG=$PG_BIN/pg_config
-export PGRX_HOME=$CRM_HOME/pgrx
+PG_SYSTEM=/usr/lib/postgresql/$PG            # Debian's installation: only read
+
+# .crm may be a symlink (see ensure_home) out of a place that PostgreSQL's user cannot enter, so its target is what counts.
+set_paths() {
+    CRM_HOME=$(readlink -f "$CRM_ROOT/.crm") || CRM_HOME=$CRM_ROOT/.crm
+    PG_TREE=$CRM_HOME/pg$PG                  # our mirror of it, made by scripts/build: the extension is installed here
+    PG_BIN=$PG_TREE/lib/postgresql/$PG/bin
+    PG_CONFIG=$PG_BIN/pg_config
+    export PGRX_HOME=$CRM_HOME/pgrx
+}
+set_paths
 
 PGRX_VERSION=0.18.1                      # the same as pgrx in Cargo.toml
 PGSPOT_VERSION=0.9.4
@@ -85,20 +90,21 @@ as_pg() { "${AS_PG[@]}" -- "$@"; }
 # Makes .crm. Where root's checkout lies in a folder that the postgres user cannot enter (a clone under /root), .crm
 # becomes a symlink to a place it can.
 ensure_home() {
-    if [[ ! -e $CRM_HOME ]]; then
-        [[ -L $CRM_HOME ]] && rm "$CRM_HOME"
+    local link=$CRM_ROOT/.crm away
+    if [[ ! -e $link ]]; then
+        [[ ! -L $link ]] || rm "$link"
         if as_pg test -x "$CRM_ROOT"; then
-            mkdir "$CRM_HOME"
+            mkdir "$link"
         else
-            local away
             away=/var/lib/crm_ext/$(printf '%s' "$CRM_ROOT" | sha256sum | cut -c1-16)
             mkdir -p "$away"
             printf '%s\n' "$CRM_ROOT" >"$away/checkout"
-            ln -s "$away" "$CRM_HOME"
+            ln -s "$away" "$link"
         fi
+        set_paths
     fi
     [[ -w $CRM_HOME ]] || die "$CRM_HOME belongs to another user: run as that user, or remove it"
-    as_pg test -x "$CRM_HOME/." || die "the user postgres cannot enter $CRM_HOME: move the checkout, or remove .crm and run again"
+    as_pg test -x "$CRM_HOME" || die "the user postgres cannot enter $CRM_HOME: remove .crm and run again"
 }
 
 # A new folder for a temporary cluster, that the user who runs PostgreSQL owns and nobody else can enter.
@@ -149,24 +155,25 @@ kill_tree() {
 }
 
 # Runs a long command so that a signal to this shell is acted on at once: bash would delay its trap until a foreground
-# command has ended. Background commands ignore SIGINT and lose their input unless told otherwise.
-STEP=
+# command has ended. Background commands ignore SIGINT and lose their input unless told otherwise. It ends with this shell, even
+# when that is killed.
+STEP=''
 step() {
     local status=0
     (
         trap - INT QUIT
-        exec "$@"
+        exec setpriv --pdeathsig=TERM -- "$@"
     ) <&0 &
     STEP=$!
     wait "$STEP" || status=$?
-    STEP=
+    STEP=''
     return "$status"
 }
 stop_step() {
     if [[ -n $STEP ]]; then
         kill_tree "$STEP"
         wait "$STEP" 2>/dev/null || :
-        STEP=
+        STEP=''
     fi
 }
 
@@ -303,7 +310,7 @@ api_start() {
 api_wait() {
     local started=$SECONDS
     sleep 0.3 # it needs that long; asking sooner only fills its log with refusals
-    until curl -fs -m 5 -o /dev/null "http://127.0.0.1:$1/rpc/jwks"; do
+    until curl --noproxy '*' -fs -m 5 -o /dev/null "http://127.0.0.1:$1/rpc/jwks"; do
         if [[ ! -e /proc/$API_PID ]] || ((SECONDS - started > 30)); then
             return 1
         fi
@@ -315,5 +322,5 @@ api_stop() {
     [[ -n ${API_PID:-} ]] || return 0
     kill -TERM "$API_PID" 2>/dev/null || :
     wait_gone "$API_PID" 10 || kill -KILL "$API_PID" 2>/dev/null || :
-    API_PID=
+    API_PID=''
 }

@@ -52,13 +52,10 @@ mod tests {
     fn a_rolled_back_block_gives_the_earlier_identity_back() {
         let other = Principal { user_id: Uuid::from_u128(9), ..somebody() };
         somebody().assume().unwrap();
-        PgTryBuilder::new(|| {
-            // SAFETY: a subtransaction that is rolled back below, on the same level.
-            unsafe { pg_sys::BeginInternalSubTransaction(c"inner".as_ptr()) };
-            other.assume().unwrap();
-            assert_eq!(Principal::current(), Some(other.clone()));
-        })
-        .execute();
+        // SAFETY: a subtransaction that is rolled back below, on the same level.
+        unsafe { pg_sys::BeginInternalSubTransaction(c"inner".as_ptr()) };
+        other.assume().unwrap();
+        assert_eq!(Principal::current(), Some(other));
         // SAFETY: ends the subtransaction begun above.
         unsafe { pg_sys::RollbackAndReleaseCurrentSubTransaction() };
         assert_eq!(Principal::current(), Some(somebody()));

@@ -1,0 +1,207 @@
+//! Somebody who belongs to two organizations, and what each role may do in one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use crm_http_tests::actor::{self, Actor, id_of};
+use crm_http_tests::http::{Request, Response};
+use crm_http_tests::{admin, all};
+use serde_json::json;
+use uuid::Uuid;
+
+struct Both {
+    first: Actor,
+    second: Actor,
+    guest: Actor,
+}
+
+/// A member of two organizations, each with a contact of its own.
+fn both() -> Both {
+    let (first, second, guest) = (Actor::register(), Actor::register(), Actor::register());
+    // Their own organization ends, so that there are two.
+    admin::execute("update crm.organizations set status = 'cancelled' where id = $1", &[&guest.organization.id]);
+    for (owner, name, role) in [(&first, "First", "sales"), (&second, "Second", "read_only")] {
+        let account = owner.insert("accounts", &json!({ "name": format!("{name} account") }));
+        owner.insert("contacts", &json!({ "last_name": name, "account_id": account["id"] }));
+        guest.join(&owner.organization, role);
+    }
+    let guest = guest.logged_in(None);
+    Both { first, second, guest }
+}
+
+fn names(answer: Response) -> Vec<String> {
+    answer.expect(200).column("last_name")
+}
+
+#[test]
+fn a_member_of_both_sees_both_without_an_active_organization() {
+    let Both { first, second, guest } = both();
+    assert_eq!(guest.get("/rpc/whoami").expect(200).json()["database_role"], "crm_multi");
+    assert_eq!(names(guest.get("/contacts?order=last_name")), ["First", "Second"]);
+    assert_eq!(guest.count("organizations"), 2);
+    assert_eq!(guest.count("accounts"), 2);
+    let embedded = guest.get("/contacts?select=last_name,account:accounts(name)&order=last_name").expect(200).json();
+    assert_eq!(embedded[1], json!({ "last_name": "Second", "account": { "name": "Second account" } }));
+    for owner in [&first, &second] {
+        assert_eq!(owner.count("contacts"), 1);
+        assert_eq!(owner.count("users"), 2);
+    }
+}
+
+#[test]
+fn a_member_of_both_sees_one_with_the_header_and_one_with_a_token_for_it() {
+    let Both { first, second, guest } = both();
+    for (owner, name) in [(&first, "First"), (&second, "Second")] {
+        let organization = owner.organization.id.to_string();
+        for guest in [guest.working_in(&organization), guest.logged_in(Some(&organization))] {
+            assert_eq!(names(guest.get("/contacts")), [name]);
+            assert_eq!(guest.count("users"), 2);
+        }
+    }
+    // The header wins over the token.
+    let elsewhere = guest.logged_in(Some(&first.organization.slug)).working_in(&second.organization.slug);
+    assert_eq!(names(elsewhere.get("/contacts")), ["Second"]);
+}
+
+#[test]
+fn a_member_of_both_sees_only_the_organization_and_memberships_of_the_one_they_work_in() {
+    let Both { first, guest, .. } = both();
+    let organization = first.organization.id.to_string();
+    let in_token = guest.logged_in(Some(&organization));
+    let in_header = guest.working_in(&organization);
+    all([("token", in_token), ("header", in_header)], |(how, guest)| {
+        let organizations = guest.get("/organizations").expect(200).column("id");
+        let memberships = guest.get("/memberships?select=org_id&order=user_id").expect(200).column("org_id");
+        if organizations == [organization.as_str()] && memberships == [organization.as_str(), &organization] {
+            Ok(())
+        } else {
+            Err(format!("named in the {how}: organizations {organizations:?}, memberships {memberships:?}"))
+        }
+    });
+}
+
+#[test]
+fn a_member_of_both_names_the_organization_of_what_they_insert() {
+    let Both { first, second, guest } = both();
+    let unnamed = guest.post("/contacts", &json!({ "last_name": "Whose" }));
+    assert_eq!(unnamed.status, 400, "{unnamed}");
+    assert!(unnamed.text().contains("org_id"), "{unnamed}");
+    let named = guest.insert("contacts", &json!({ "last_name": "Named", "org_id": first.organization.id }));
+    assert_eq!(named["created_by"], json!(guest.user));
+    let in_header = guest.working_in(&first.organization.slug);
+    assert_eq!(in_header.insert("contacts", &json!({ "last_name": "Header" }))["org_id"], json!(first.organization.id));
+    // Only a reader there, and a stranger elsewhere.
+    for organization in [second.organization.id, Actor::register().organization.id, Uuid::new_v4()] {
+        guest.post("/contacts", &json!({ "last_name": "No", "org_id": organization })).expect(403);
+    }
+    assert_eq!(first.count("contacts"), 3);
+    assert_eq!(second.count("contacts"), 1);
+}
+
+#[test]
+fn a_member_of_both_cannot_move_or_link_a_row_from_one_to_the_other() {
+    let Both { first, second, guest } = both();
+    // A writer in both, so that only the rules about organizations stand in the way.
+    admin::execute("update crm.memberships set role = 'admin' where user_id = $1", &[&guest.user]);
+    let contact = id_of(&first.get("/contacts").expect(200).rows()[0]);
+    let foreign_account = id_of(&second.get("/accounts").expect(200).rows()[0]);
+    let path = format!("/contacts?id=eq.{contact}");
+    for (change, status) in [
+        (json!({ "org_id": second.organization.id }), 403),
+        (json!({ "account_id": foreign_account }), 409),
+        (json!({ "org_id": second.organization.id, "account_id": foreign_account }), 403),
+        (json!({ "owner_id": second.user }), 409),
+    ] {
+        guest.patch(&path, &change).expect(status);
+    }
+    let row = json!({ "last_name": "x", "org_id": first.organization.id, "account_id": foreign_account });
+    guest.post("/contacts", &row).expect(409);
+    assert_eq!((first.count("contacts"), second.count("contacts")), (1, 1));
+}
+
+#[test]
+fn a_member_of_both_changes_only_where_their_role_allows() {
+    let Both { first, second, guest } = both();
+    let before = admin::fingerprint(second.organization.id);
+    let changed = guest.patch("/contacts?last_name=in.(First,Second)", &json!({ "title": "Changed" })).expect(200);
+    assert_eq!(changed.column("last_name"), ["First"]);
+    let deleted = guest.delete("/accounts").expect(200);
+    assert_eq!(deleted.column("name"), ["First account"]);
+    assert_eq!(admin::fingerprint(second.organization.id), before);
+    assert_eq!(first.count("accounts"), 0);
+}
+
+// ---------------------------------------------------------------------------------------------- roles
+
+#[test]
+fn a_member_writes_unless_they_are_read_only() {
+    let owner = Actor::register();
+    let writes = |member: &Actor, allowed: bool| {
+        let contact = owner.insert("contacts", &json!({ "last_name": "Old" }));
+        let (org, id) = (owner.organization.id, id_of(&contact));
+        let row = json!({ "org_id": org, "id": id, "last_name": "Put" });
+        let before = admin::fingerprint(org);
+        let attempts: [(&str, Request, u16); 5] = [
+            ("POST", member.request("POST", "/contacts").json(&json!({ "last_name": "New" })), 201),
+            (
+                "upsert",
+                member
+                    .request("POST", "/contacts?on_conflict=org_id,id")
+                    .prefer("resolution=merge-duplicates")
+                    .json(&row),
+                200,
+            ),
+            ("PUT", member.request("PUT", &format!("/contacts?org_id=eq.{org}&id=eq.{id}")).json(&row), 204),
+            ("PATCH", member.request("PATCH", &format!("/contacts?id=eq.{id}")).json(&json!({ "title": "x" })), 204),
+            ("DELETE", member.request("DELETE", &format!("/contacts?id=eq.{id}")), 204),
+        ];
+        all(attempts, |(verb, request, status)| {
+            let (answer, expected) = (request.send(), if allowed { status } else { 403 });
+            let untouched = allowed || admin::fingerprint(org) == before;
+            if answer.status == expected && untouched {
+                Ok(())
+            } else {
+                Err(format!("{verb}, {expected} expected: {answer}"))
+            }
+        });
+    };
+    for role in ["owner", "admin", "manager", "sales", "support", "read_only"] {
+        let member = Actor::member(&owner.organization, role);
+        assert_eq!(member.get("/rpc/whoami").expect(200).json()["role"], role);
+        assert_eq!(member.get("/contacts").expect(200).rows().len(), owner.count("contacts"), "{role}");
+        assert_eq!(member.get("/accounts").expect(200).rows().len(), owner.count("accounts"), "{role}");
+        writes(&member, role != "read_only");
+    }
+}
+
+#[test]
+fn nobody_writes_the_tables_of_identity() {
+    let owner = Actor::register();
+    for table in ["users", "memberships", "organizations"] {
+        owner.post(&format!("/{table}"), &json!({})).expect(403);
+        owner.patch(&format!("/{table}"), &json!({ "status": "active" })).expect(403);
+        owner.delete(&format!("/{table}?status=eq.active")).expect(403);
+    }
+}
+
+#[test]
+fn nobody_reaches_what_is_private() {
+    let owner = Actor::register();
+    for table in ["signing_keys", "passwords", "sessions", "settings", "schema_version"] {
+        for path in [format!("/{table}"), format!("/crm_private.{table}")] {
+            owner.get(&path).expect(404);
+        }
+        let path = format!("/{table}");
+        owner.request("GET", &path).header("Accept-Profile", "crm_private").send().expect(406);
+        owner.request("POST", &path).header("Content-Profile", "crm_private").json(&json!({})).send().expect(406);
+    }
+    for (function, argument) in [
+        ("issue_token", json!({ "user_id": owner.user })),
+        ("rotate_signing_key", json!({ "alg": "RS256" })),
+        ("load_demo", json!({ "password": "kzq-passphrase-demo" })),
+        ("enroll", json!({ "target": "crm.contacts" })),
+        ("unenroll", json!({ "target": "crm.contacts" })),
+    ] {
+        owner.post(&format!("/rpc/{function}"), &argument).expect(403);
+        actor::anonymous("POST", &format!("/rpc/{function}")).json(&argument).send().expect(401);
+    }
+}

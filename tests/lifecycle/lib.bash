@@ -1,0 +1,99 @@
+# shellcheck shell=bash
+# Sourced by the life-cycle tests: clusters of their own, and sentences that are checked.
+
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+LIFECYCLE=$CRM_ROOT/tests/lifecycle
+
+work=$(private_dir)
+declare -A cluster_port=() cluster_process=()
+cluster=
+failures=0
+
+clean_up() {
+    local status=$? process
+    trap '' INT TERM HUP
+    for process in "${cluster_process[@]}"; do end_postgres "$process"; done
+    rm -rf "$work"
+    exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM HUP
+
+# new_cluster NAME: makes it, starts it, and works with it from there.
+new_cluster() {
+    cluster=$1
+    cluster_init "$work/$cluster" --no-sync
+    cluster_port[$cluster]=$(free_port)
+    CLUSTER_LOG=$work/$cluster.log cluster_start "$work/$cluster" "${cluster_port[$cluster]}" -c fsync=off -c full_page_writes=off
+    cluster_process[$cluster]=$CLUSTER_PID
+}
+
+# The programs of the private tree, with the socket and the port of the cluster.
+pg() {
+    local program=$1
+    shift
+    PGOPTIONS="-c client_min_messages=warning ${options:-}" "$PG_BIN/$program" -h "$(cluster_socket "$work/$cluster")" -p "${cluster_port[$cluster]}" "$@"
+}
+
+# sql_as ROLE DATABASE [psql arguments]: unaligned rows; statements come from arguments or standard input.
+sql_as() {
+    local role=$1 database=$2
+    shift 2
+    pg psql -X -q -A -t -v ON_ERROR_STOP=1 -U "$role" -d "$database" "$@"
+}
+# A superuser looks nowhere but where it is told to: some of these databases belong to hostile owners.
+sql() { options='-c search_path=pg_catalog' sql_as postgres "$@"; }
+
+ok() { say "ok   $1"; }
+failed() {
+    say "FAIL $1"
+    [[ -z ${2:-} ]] || sed 's/^/       /' <<<"$2"
+    failures=$((failures + 1))
+}
+
+# is SENTENCE GOT WANTED
+is() {
+    if [[ $2 == "$3" ]]; then ok "$1"; else failed "$1" "$(printf 'have: %s\nwant: %s' "$2" "$3")"; fi
+}
+
+# same SENTENCE FILE FILE
+same() {
+    local difference
+    if difference=$(diff "$2" "$3"); then ok "$1"; else failed "$1" "$(head -n 40 <<<"$difference")"; fi
+}
+
+# works SENTENCE COMMAND…: it succeeds, and without a word on standard error.
+works() {
+    local sentence=$1 output
+    shift
+    if output=$("$@" 2>&1 >/dev/null) && [[ -z $output ]]; then ok "$sentence"; else failed "$sentence" "$output"; fi
+}
+
+# refused SENTENCE PATTERN COMMAND…: it fails, saying something that the pattern matches.
+refused() {
+    local sentence=$1 pattern=$2 output
+    shift 2
+    if output=$("$@" 2>&1); then
+        failed "$sentence" "it was not refused: $output"
+    elif [[ $output =~ $pattern ]]; then
+        ok "$sentence"
+    else
+        failed "$sentence" "$(printf 'refused with: %s\nwant: %s' "$output" "$pattern")"
+    fi
+}
+
+snapshot() { sql "$1" -f "$LIFECYCLE/snapshot.sql"; }
+
+# Every table's rows as text, in one order.
+rows() {
+    local table
+    for table in $(sql "$1" -c "select oid::regclass from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
+        and relkind = 'r' order by oid::regclass::text"); do
+        say "== $table"
+        sql "$1" -c "select t from $table as t order by t::text collate \"C\""
+    done
+}
+
+finish() {
+    ((failures == 0)) || die "$failures sentence(s) are not true"
+}

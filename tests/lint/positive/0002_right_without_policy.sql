@@ -1,0 +1,1 @@
+grant delete on crm.memberships to crm_app;

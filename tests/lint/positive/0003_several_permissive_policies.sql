@@ -1,0 +1,1 @@
+create policy for_support on crm.contacts for select using (true);

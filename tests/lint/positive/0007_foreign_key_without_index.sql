@@ -1,0 +1,1 @@
+drop index crm.contacts_org_id_account_id_idx;

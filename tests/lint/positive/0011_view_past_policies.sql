@@ -1,0 +1,1 @@
+create view crm.companies as select * from crm.accounts;

@@ -1,0 +1,1 @@
+comment on table crm.contacts is null;

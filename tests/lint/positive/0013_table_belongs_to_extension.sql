@@ -1,0 +1,1 @@
+alter extension crm_ext add table crm.contacts;

@@ -1,0 +1,1 @@
+create table crm.broken (id uuid primary key, org_id uuid not null);

@@ -1,0 +1,1 @@
+grant select on crm.accounts to crm_anon;

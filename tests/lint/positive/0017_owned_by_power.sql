@@ -1,0 +1,1 @@
+alter table crm.contacts owner to current_user;

@@ -1,0 +1,1 @@
+alter function crm.permitted_org_id(text) immutable;

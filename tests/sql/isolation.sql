@@ -1,0 +1,486 @@
+-- Strangers: for every table in crm, as the catalog has them, nobody outside an organization sees a byte of its rows,
+-- changes one, or learns from an answer whether it exists. A new table is probed without a line being written here.
+--
+-- ann belongs to Acme; every row of Borg, of every table, is written with 'secret-borg' in as many columns as take it.
+
+begin;
+\ir actors.psql
+set local client_min_messages = error; -- a GRANT by somebody who may not is a warning
+select no_plan();
+
+select tests.register('ann', 'Acme');
+select tests.register('bob', 'Borg');
+select tests.hire('viewer', 'Acme', 'read_only');
+update crm.users set full_name = 'secret-borg' where id = tests.user_id('bob');
+update crm.organizations set name = 'secret-borg' where id = tests.org_id('Borg');
+
+create role tests_reader in role pg_read_all_data, pg_write_all_data;
+grant usage on schema tests to tests_reader;
+
+-- Every table, and which of its rows are whose.
+create table tests.tables as
+select c.oid::regclass as target,
+    case
+        when exists (select from pg_attribute where attrelid = c.oid and attname = 'org_id') then 'org_id'
+        when c.oid in ('crm.organizations'::regclass, 'crm.users'::regclass) then 'id'
+    end as key,
+    c.oid = 'crm.users'::regclass as of_people,
+    exists (select from pg_trigger where tgrelid = c.oid and tgname = '_500_stamp') as enrolled
+from pg_class as c
+where c.relnamespace = 'crm'::regnamespace and c.relkind in ('r', 'p');
+grant select on tests.tables to public;
+
+select is_empty('select target from tests.tables where key is null', 'every table in crm belongs to organizations');
+
+-- Rows ---------------------------------------------------------------------------------------------------------------
+
+create function tests.key_of(target regclass, organization text) returns uuid language sql stable as $$
+    select case
+        when t.of_people then tests.user_id(case organization when 'Borg' then 'bob' else 'ann' end)
+        else tests.org_id(organization)
+    end
+    from tests.tables as t
+    where t.target = key_of.target
+$$;
+
+-- The condition that is true of the organization's rows.
+create function tests.condition(target regclass, organization text) returns text language sql stable as $$
+    select format('%I = %L', t.key, tests.key_of(target, organization)) from tests.tables as t where t.target = condition.target
+$$;
+
+create function tests.row_of(target regclass, organization text) returns jsonb language plpgsql as $$
+declare
+    answer jsonb;
+begin
+    execute format('select to_jsonb(t) from %s as t where %s limit 1', target, tests.condition(target, organization)) into answer;
+    return answer;
+end
+$$;
+
+create function tests.insertion(target regclass, content jsonb) returns text language sql as $$
+    select format(
+        'insert into %1$s (%2$s) select %2$s from jsonb_populate_record(null::%1$s, %3$L)',
+        target, (select string_agg(quote_ident(key), ', ' order by key) from jsonb_object_keys(content) as key), content
+    )
+$$;
+
+-- Columns of this table that point into a table of the same organization, with that table.
+create table tests.pointers as
+select c.conrelid::regclass as target, a.attname as column_name, c.confrelid::regclass as points_to, b.attname as pointed_at
+from pg_constraint as c
+join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = c.conkey[2]
+join pg_attribute as b on b.attrelid = c.confrelid and b.attnum = c.confkey[2]
+where c.contype = 'f' and cardinality(c.conkey) = 2 and c.connamespace = 'crm'::regnamespace;
+grant select on tests.pointers to public;
+
+-- Makes a row of the organization, if there is none yet: keys, pointers, what must not be null, then the word in every
+-- text column that takes it in one form or another.
+create function tests.fill(target regclass, organization text, word text) returns boolean language plpgsql as $$
+declare
+    content jsonb := jsonb_build_object('org_id', tests.org_id(organization));
+    is_there boolean := tests.row_of(target, organization) is not null;
+    needed record;
+    form text;
+begin
+    if not is_there then
+        for needed in
+            select a.attname::text as name, p.points_to, p.pointed_at
+            from pg_attribute as a
+            left join tests.pointers as p on p.target = fill.target and p.column_name = a.attname
+            where a.attrelid = fill.target and a.attnum > 0 and not a.attisdropped and a.attname <> 'org_id'
+                and (p.column_name is not null or (a.attnotnull and not a.atthasdef))
+        loop
+            content := content || jsonb_build_object(needed.name, case
+                when needed.points_to is null then to_jsonb(word)
+                else tests.row_of(needed.points_to, organization) -> needed.pointed_at
+            end);
+        end loop;
+        begin
+            execute tests.insertion(target, content);
+        exception
+            when others then return false;
+        end;
+    end if;
+    for needed in
+        select attname as name
+        from pg_attribute
+        where attrelid = target and atttypid = 'text'::regtype and attnum > 0 and not attisdropped
+    loop
+        foreach form in array array[word, word || '@example.com', 'https://' || word || '.example', word || '.example'] loop
+            begin
+                execute format('update %s set %I = %L where %s', target, needed.name, form, tests.condition(target, organization));
+                exit;
+            exception
+                when others then null;
+            end;
+        end loop;
+    end loop;
+    return true;
+end
+$$;
+
+-- Several passes: a table can be filled when those it points to have been.
+select tests.fill(target, 'Borg', 'secret-borg') and tests.fill(target, 'Acme', 'own-acme')
+from generate_series(1, 5), tests.tables
+where enrolled;
+select is_empty(
+    $$select target from tests.tables where tests.row_of(target, 'Borg') is null or tests.row_of(target, 'Acme') is null$$,
+    'every table has a row of either organization'
+);
+analyze;
+
+-- Probes ---------------------------------------------------------------------------------------------------------------
+
+-- Everything by which a row of Borg could be told, in an answer or an error.
+create table tests.secrets as
+select 'secret-borg' as secret
+union select tests.key_of(target, 'Borg')::text from tests.tables
+union select tests.row_of(target, 'Borg') ->> 'id' from tests.tables;
+grant select on tests.secrets to public;
+
+create table tests.overheard (said text);
+grant insert, select on tests.overheard to public;
+
+-- As cheap as a function can be, so that the planner would like to call it first.
+create function tests.listen(said text) returns boolean language plpgsql volatile cost 0.0000001 as $$
+begin
+    insert into tests.overheard values (said);
+    return true;
+end
+$$;
+
+-- Not by parallel workers, even where those are forced: starting them for each of these many looks would take minutes.
+create function tests.all_of_borg() returns text language plpgsql set max_parallel_workers_per_gather = 0 as $$
+declare
+    one record;
+    content text;
+    everything text := '';
+begin
+    for one in select target from tests.tables order by target::text loop
+        execute format(
+            'select string_agg(t::text || t.xmin || t.ctid, chr(10) order by t::text) from %s as t where %s',
+            one.target, tests.condition(one.target, 'Borg')
+        ) into content;
+        everything := everything || one.target || coalesce(content, '');
+    end loop;
+    return everything;
+end
+$$;
+
+-- What a query shows, in rows or in words, and what it makes a function hear.
+create function tests.shown(query text) returns text language plpgsql as $$
+declare
+    line text;
+    seen text := '';
+begin
+    begin
+        for line in execute query loop
+            seen := seen || coalesce(line, '') || chr(10);
+        end loop;
+        select seen || coalesce(string_agg(said, chr(10)), '') into seen from tests.overheard;
+        raise exception using errcode = 'UNDO1';
+    exception
+        when sqlstate 'UNDO1' then null;
+        when others then seen := sqlstate || ' ' || sqlerrm;
+    end;
+    return seen;
+end
+$$;
+
+create function tests.tells_a_secret(query text) returns boolean language sql as $$
+    select exists (select from tests.secrets as s, tests.shown(query) as shown where position(s.secret in shown) > 0)
+$$;
+
+-- Whether a statement changes anything of Borg. It is undone.
+create function tests.strikes(statement text) returns boolean language plpgsql as $$
+declare
+    before text;
+    struck boolean := false;
+    role constant text := current_setting('role');
+begin
+    perform set_config('role', 'none', true);
+    before := tests.all_of_borg();
+    perform set_config('role', role, true);
+    begin
+        execute statement;
+        perform set_config('role', 'none', true);
+        struck := before is distinct from tests.all_of_borg();
+        raise exception using errcode = 'UNDO1';
+    exception
+        when others then null;
+    end;
+    return struck;
+end
+$$;
+
+create function tests.readings(target regclass) returns setof text language sql as $$
+    select format(form, target, tests.condition(target, 'Borg'), tests.row_of(target, 'Borg') ->> 'id')
+    from unnest(array[
+        'select t::text from %1$s as t',
+        'select t::text from %1$s as t where %2$s',
+        'select t::text from %1$s as t where id = %3$L',
+        'select t::text from %1$s as t where id = %3$L or true',
+        'select t::text from %1$s as t tablesample system (100)',
+        'select t::text from %1$s as t for update',
+        'select t::text from %1$s as t for key share',
+        'select t::text from %1$s as t where tests.listen(t::text)',
+        'select t::text from %1$s as t where tests.listen(t.id::text) and %2$s',
+        'select t::text from %1$s as t join %1$s as u on tests.listen(u::text)',
+        'select (t::text)::integer::text from %1$s as t',
+        'select (1 / (case when t::text like ''%%secret-borg%%'' then 0 else 1 end))::text from %1$s as t',
+        'select query_to_xml(''select * from %1$s'', true, true, '''')::text',
+        'select table_to_xml(''%1$s'', true, true, '''')::text',
+        'select s::text from pg_stats as s where s.schemaname = ''crm''',
+        'select s::text from pg_stats_ext as s',
+        'select s::text from pg_statistic as s where s.starelid = ''%1$s''::regclass',
+        'update %1$s as t set id = t.id returning t::text',
+        'delete from %1$s as t returning t::text',
+        'delete from %1$s as t where tests.listen(t::text) returning t::text'
+    ]) as form
+$$;
+
+create function tests.writings(target regclass) returns setof text language sql as $$
+    with rows as (
+        select tests.row_of(target, 'Borg') as borg, tests.row_of(target, 'Acme') as acme, gen_random_uuid() as fresh, t.key
+        from tests.tables as t
+        where t.target = writings.target
+    )
+    select format(form, target, tests.condition(target, 'Borg'), tests.condition(target, 'Acme'), tests.key_of(target, 'Borg'), r.key)
+    from rows as r
+    cross join unnest(array[
+        'update %1$s set id = id',
+        'update %1$s set id = id where %2$s',
+        'update %1$s as t set id = t.id from %1$s as u where u.%5$I = %4$L',
+        'update %1$s set %5$I = %4$L where %3$s',
+        'delete from %1$s',
+        'delete from %1$s where %2$s',
+        'delete from %1$s as t using %1$s as u where u.%5$I = %4$L',
+        'merge into %1$s as t using (values (1)) as v on t.%5$I = %4$L when matched then delete',
+        'merge into %1$s as t using (values (1)) as v on true when matched then update set id = t.id',
+        'truncate %1$s cascade',
+        'alter table %1$s disable row level security',
+        'alter table %1$s owner to current_user',
+        'drop table %1$s cascade',
+        'create policy mine on %1$s using (true)',
+        'create trigger mine before update on %1$s for each row execute function suppress_redundant_updates_trigger()',
+        'create rule mine as on select to %1$s do also select 1',
+        'grant all on %1$s to public',
+        'set local row_security = off; delete from %1$s'
+    ]) as form
+    union all
+    select tests.insertion(target, content) || suffix
+    from rows as r
+    cross join lateral (values
+        (r.borg),
+        (r.borg || jsonb_build_object('id', r.fresh)),
+        (r.acme || jsonb_build_object(r.key, tests.key_of(target, 'Borg'))),
+        (r.acme || jsonb_build_object('id', r.fresh, r.key, tests.key_of(target, 'Borg'))),
+        (r.acme || jsonb_build_object('id', r.borg ->> 'id'))
+    ) as v (content)
+    cross join unnest(array['', ' on conflict do nothing']) as suffix
+$$;
+
+-- Pairs of statements that differ in one thing: it names what is elsewhere, or what is nowhere.
+create function tests.pairs(target regclass)
+    returns table (sentence text, elsewhere text, nowhere text)
+    language plpgsql
+as $$
+declare
+    borg constant jsonb := tests.row_of(target, 'Borg');
+    acme constant jsonb := tests.row_of(target, 'Acme');
+    own constant text := tests.condition(target, 'Acme');
+    fresh constant uuid := gen_random_uuid();
+    key text := (select t.key from tests.tables as t where t.target = pairs.target);
+    constrained record;
+    values_of_borg jsonb;
+    values_of_nobody jsonb;
+begin
+    for sentence, elsewhere in
+        values
+            ('reads by id', 'select from %1$s where id = %2$L'),
+            ('updates by id', 'update %1$s set id = id where id = %2$L'),
+            ('deletes by id', 'delete from %1$s where id = %2$L'),
+            ('changes the id to', 'update %1$s set id = %2$L where %3$s'),
+            ('reads by organization', 'select from %1$s where %4$I = %5$L'),
+            ('updates by organization', 'update %1$s set id = id where %4$I = %5$L'),
+            ('deletes by organization', 'delete from %1$s where %4$I = %5$L'),
+            ('changes the organization to', 'update %1$s set %4$I = %5$L where %3$s')
+    loop
+        nowhere := format(elsewhere, target, fresh, own, key, fresh);
+        elsewhere := format(elsewhere, target, borg ->> 'id', own, key, tests.key_of(target, 'Borg'));
+        return next;
+    end loop;
+
+    for constrained in
+        select a.attname as column_name
+        from pg_attribute as a
+        where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.atttypid = 'text'::regtype
+            and borg ->> a.attname like '%secret-borg%'
+    loop
+        for sentence, elsewhere in
+            values
+                ('reads by %s', 'select from %s where %I = %L'),
+                ('updates by %s', 'update %s set id = id where %I = %L'),
+                ('deletes by %s', 'delete from %s where %I = %L')
+        loop
+            sentence := format(sentence, constrained.column_name);
+            nowhere := format(elsewhere, target, constrained.column_name, fresh);
+            elsewhere := format(elsewhere, target, constrained.column_name, borg ->> constrained.column_name);
+            return next;
+        end loop;
+    end loop;
+
+    sentence := 'inserts into the organization';
+    elsewhere := tests.insertion(target, acme || jsonb_build_object('id', fresh, key, tests.key_of(target, 'Borg')));
+    nowhere := tests.insertion(target, acme || jsonb_build_object('id', fresh, key, fresh));
+    return next;
+
+    for constrained in select p.column_name, p.points_to, p.pointed_at from tests.pointers as p where p.target = pairs.target loop
+        sentence := format('points with %s at', constrained.column_name);
+        elsewhere := format('update %s set %I = %L where %s', target, constrained.column_name,
+            tests.row_of(constrained.points_to, 'Borg') ->> constrained.pointed_at, own);
+        nowhere := format('update %s set %I = %L where %s', target, constrained.column_name, fresh, own);
+        return next;
+    end loop;
+
+    -- The other tenant's unique values in a row of one's own: as good as any others.
+    for constrained in
+        select i.indexrelid::regclass as name, array_agg(a.attname::text) as columns
+        from pg_index as i
+        join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = any (i.indkey) and a.attname <> key
+        where i.indrelid = target and i.indisunique
+        group by i.indexrelid
+    loop
+        select jsonb_object_agg(name, borg -> name), jsonb_object_agg(name, case
+                when name = 'email' then to_jsonb(fresh || '@example.com')
+                else to_jsonb(fresh)
+            end)
+        into values_of_borg, values_of_nobody
+        from unnest(constrained.columns) as name;
+        sentence := format('uses the unique values of %s', constrained.name);
+        elsewhere := tests.insertion(target, (acme || jsonb_build_object('id', fresh)) - array['email', 'external_id'] || values_of_borg);
+        nowhere := tests.insertion(target, (acme || jsonb_build_object('id', fresh)) - array['email', 'external_id'] || values_of_nobody);
+        return next;
+    end loop;
+end
+$$;
+
+-- The statements are made beforehand: a stranger could not look up what to look for.
+create table tests.statements as
+select target, 'reading' as kind, null as sentence, statement, null as twin from tests.tables, tests.readings(target) as statement
+union all
+select target, 'writing', null, statement, null from tests.tables, tests.writings(target) as statement
+union all
+select target, 'pair', p.sentence, p.elsewhere, p.nowhere from tests.tables, tests.pairs(target) as p;
+grant select on tests.statements to public;
+
+-- One result per table and kind of attack, naming what got through.
+create function tests.probe(stranger text) returns setof text language plpgsql as $$
+declare
+    one record;
+    through text;
+begin
+    for one in select target from tests.tables order by target::text loop
+        select string_agg(statement, '; ') into through
+        from tests.statements as s
+        where s.target = one.target and kind = 'reading' and tests.tells_a_secret(statement);
+        return next is(through, null, format('%s sees nothing of Borg''s %s', stranger, one.target));
+
+        select string_agg(statement, '; ') into through
+        from tests.statements as s
+        where s.target = one.target and kind = 'writing' and tests.strikes(statement);
+        return next is(through, null, format('%s changes nothing of Borg''s %s', stranger, one.target));
+
+        select string_agg(format('%s: %s, but nowhere: %s', sentence, tests.outcome(statement), tests.outcome(twin)), '; ') into through
+        from tests.statements as s
+        where s.target = one.target and kind = 'pair' and tests.outcome(statement) <> tests.outcome(twin);
+        return next is(through, null, format('%s gets the same answer for what is elsewhere and what is nowhere: %s', stranger, one.target));
+    end loop;
+end
+$$;
+
+-- What the probes can see at all: they must find what is there to be found.
+create function tests.probes_work() returns setof text language plpgsql as $$
+declare
+    one record;
+begin
+    for one in select target, enrolled from tests.tables order by target::text loop
+        return next ok(
+            tests.tells_a_secret(format('select t::text from %s as t', one.target)), format('the probes find Borg''s %s when bob looks', one.target)
+        );
+        return next ok(
+            tests.tells_a_secret(format('select '''' from %s as t where tests.listen(t::text)', one.target)),
+            format('and hear of them: %s', one.target)
+        );
+        if one.enrolled then
+            return next ok(tests.strikes(format('delete from %s', one.target)), format('and notice when bob deletes %s', one.target));
+        end if;
+    end loop;
+end
+$$;
+
+-- By whole tables: there the order of the conditions could let a row of somebody else be looked at first, while an index
+-- is entered by organization (plans.sql).
+set local enable_indexscan = off;
+set local enable_indexonlyscan = off;
+set local enable_bitmapscan = off;
+
+-- Strangers ------------------------------------------------------------------------------------------------------------
+
+select tests.become('bob', 'Borg');
+select tests.probes_work();
+
+select tests.become('ann', 'Acme');
+select tests.probe('ann of Acme');
+
+select tests.become('ann');
+select tests.probe('ann across her organizations');
+
+-- Whose role does not permit to write is refused, too: not because of what is elsewhere.
+select tests.become('viewer', 'Acme');
+select tests.probe('a viewer of Acme');
+
+select tests.become('viewer');
+select tests.probe('a viewer across organizations');
+
+select tests.become_role('crm_app');
+select tests.probe('crm_app without an identity');
+
+select tests.become_role('crm_multi');
+select tests.probe('crm_multi without an identity');
+
+select tests.become_role('crm_anon');
+select tests.probe('crm_anon');
+
+select tests.become_role('crm_service');
+select tests.probe('crm_service');
+
+select tests.become_role('crm_worker');
+select tests.probe('crm_worker');
+
+select tests.become_role('crm_admin');
+select tests.probe('crm_admin');
+
+select tests.nobody();
+set local role crm_authenticator;
+select tests.probe('crm_authenticator');
+
+-- Rights over all data are no way around policies either. (The raw statistics of the planner are then legible: that is
+-- PostgreSQL's, and what such a role is for.)
+select tests.nobody();
+delete from tests.statements where statement like '%pg\_statistic%';
+set local role tests_reader;
+select tests.probe('a role with pg_read_all_data and pg_write_all_data');
+
+-- A member who has left is a stranger again.
+select tests.nobody();
+select tests.join('ann', 'Borg', 'admin');
+select tests.become('ann');
+select ok(tests.tells_a_secret('select t::text from crm.contacts as t'), 'as a member of Borg ann sees its contacts');
+select tests.nobody();
+update crm.memberships set status = 'ended', ended_at = now() where user_id = tests.user_id('ann') and org_id = tests.org_id('Borg');
+select tests.become('ann');
+select ok(not tests.tells_a_secret('select t::text from crm.contacts as t'), 'after she has left she does not, with the same token');
+
+select * from finish();
+rollback;

@@ -1,0 +1,203 @@
+-- Text is checked and brought into the form that is stored, the same way on every path; an error names the column.
+
+begin;
+\ir actors.psql
+select no_plan();
+
+select tests.register('ann', 'Acme');
+select tests.register('bob', 'Borg');
+select tests.join('bob', 'Acme', 'sales');
+update crm.organizations set country = 'DE' where id = tests.org_id('Acme');
+
+create table tests.accepted (kind text, given text, stored text);
+insert into tests.accepted values
+    ('email', '  Ann.Lee@Example.COM ', 'ann.lee@example.com'),
+    ('email', 'ÄRGER@Bücher.example', 'ärger@bücher.example'),
+    ('line', '  Ann  Lee ', 'Ann  Lee'),
+    ('line', '', ''),
+    ('line', 'عربى 😀', 'عربى 😀'),
+    ('text', E' two\nlines\t ', E' two\nlines\t '),
+    ('url', ' https://example.com/a?b=c#d ', 'https://example.com/a?b=c#d'),
+    ('domain', ' WWW.Example.com. ', 'example.com'),
+    ('domain', 'bücher.example', 'xn--bcher-kva.example'),
+    ('phone', ' (650) 253-0000 ext. 12 ', '(650) 253-0000 ext. 12');
+
+create table tests.refused (kind text, given text, problem text);
+insert into tests.refused values
+    ('email', 'ann', 'not a valid e-mail address'),
+    ('email', '', 'not a valid e-mail address'),
+    ('email', 'Ann <ann@example.com>', 'not a valid e-mail address'),
+    ('email', E'ann@example.com\nbcc: x', 'not a valid e-mail address'),
+    ('email', repeat('a', 250) || '@example.com', 'not a valid e-mail address'),
+    ('line', E'a\nb', 'line breaks and control characters are not allowed'),
+    ('line', E'a\x1bb', 'line breaks and control characters are not allowed'),
+    ('text', E'a\x07b', 'control characters are not allowed'),
+    ('url', 'example.com', 'not a web address like https://example.com'),
+    ('url', 'javascript:alert(1)', 'not a web address like https://example.com'),
+    ('url', 'data:text/html,x', 'not a web address like https://example.com'),
+    ('domain', 'localhost', 'not a domain name like example.com'),
+    ('domain', '127.0.0.1', 'not a domain name like example.com'),
+    ('phone', 'call me', 'not a phone number'),
+    ('phone', '<script>123</script>', 'not a phone number');
+grant select on tests.accepted, tests.refused to public;
+
+-- Every rule of every enrolled table, as its trigger carries it.
+create table tests.rules as
+select t.tgrelid::regclass as target, words[1] as column_name, 'required' = any (words) as required,
+    case when words[2] = 'required' then words[3] else words[2] end as kind,
+    substring(rule from '\d+$')::int as longest
+from pg_trigger as t
+cross join lateral unnest(string_to_array(encode(t.tgargs, 'escape'), '\000')) as rule
+cross join lateral string_to_array(rule, ' ') as words
+where t.tgname = '_100_normalize' and rule <> '';
+grant select on tests.rules to public;
+
+-- A row of the table with this one column set; the rest is what a row needs.
+create function tests.write(target regclass, column_name text, value text) returns text language plpgsql as $$
+declare
+    needs constant jsonb := case target when 'crm.accounts'::regclass then '{"name": "Needed"}' else '{"last_name": "Needed"}' end;
+    stored text;
+    said text;
+begin
+    -- In an exception block, and undone, so that each value meets an empty table.
+    begin
+        execute format(
+            'with one as (select * from jsonb_populate_record(null::%1$s, $1))
+             insert into %1$s (%2$s) select %2$s from one returning %3$I',
+            target,
+            (select string_agg(quote_ident(key), ', ') from jsonb_object_keys(needs || jsonb_build_object(column_name, value)) as key),
+            column_name
+        ) into stored using needs || jsonb_build_object(column_name, value);
+        raise exception using errcode = 'UNDO1';
+    exception
+        when sqlstate 'UNDO1' then said := stored;
+        when others then said := sqlstate || ' ' || sqlerrm;
+    end;
+    return said;
+end
+$$;
+
+select tests.become('ann', 'Acme');
+
+select cmp_ok((select count(*) from tests.rules), '>=', 34::bigint, 'the rules of the built-in tables are found');
+
+select is(
+    tests.write(r.target, r.column_name, a.given), a.stored,
+    format('ann writes %s to %s.%s', to_json(a.given), r.target, r.column_name)
+)
+from tests.rules as r
+join tests.accepted as a on a.kind = r.kind and not (r.required and a.given = '') and (r.longest is null or length(a.given) <= r.longest)
+order by r.target::text, r.column_name, a.given;
+
+select is(
+    tests.write(r.target, r.column_name, b.given), format('22023 %s: %s', r.column_name, b.problem),
+    format('ann cannot write %s to %s.%s, and is told which column', to_json(left(b.given, 30)), r.target, r.column_name)
+)
+from tests.rules as r
+join tests.refused as b on b.kind = r.kind
+order by r.target::text, r.column_name, b.given;
+
+select is(tests.write(target, column_name, repeat('ü', longest)), repeat('ü', longest), format('%s.%s takes %s characters', target, column_name, longest))
+from tests.rules
+where longest is not null
+order by target::text, column_name;
+select is(
+    tests.write(target, column_name, repeat('ü', longest + 1)),
+    format('22023 %s: too long: %s characters, at most %s are allowed', column_name, longest + 1, longest),
+    format('%s.%s takes no more', target, column_name)
+)
+from tests.rules
+where longest is not null
+order by target::text, column_name;
+
+select is(tests.write(target, column_name, E' \t\u00a0 '), format('22023 %s: must not be empty', column_name), format('%s.%s is not blank', target, column_name))
+from tests.rules
+where required
+order by target::text, column_name;
+select matches(tests.write(target, column_name, null), format('^23502 .*"%s"', column_name), format('%s.%s is not null', target, column_name))
+from tests.rules
+where required
+order by target::text, column_name;
+
+-- Every text column that clients write is ruled by a rule or a CHECK.
+select is_empty(
+    $$select a.attrelid::regclass, a.attname
+      from pg_attribute as a
+      join pg_trigger as t on t.tgrelid = a.attrelid and t.tgname = '_100_normalize'
+      where a.atttypid = 'text'::regtype and a.attnum > 0 and not a.attisdropped
+          and a.attname not like '%\_normalized'
+          and not exists (select from tests.rules as r where r.target = a.attrelid and r.column_name = a.attname)
+          and not exists (
+              select from pg_constraint as c
+              where c.conrelid = a.attrelid and c.contype = 'c' and c.conkey = array[a.attnum]
+          )$$,
+    'no text column takes just anything'
+);
+select is(
+    tests.outcome(format('insert into crm.contacts (last_name, %I) values (''x'', %L)', name, value)),
+    format('23514 new row for relation "contacts" violates check constraint "contacts_%s_check"', name),
+    format('ann cannot write %s to contacts.%s, and is told which column', to_json(value), name)
+)
+from (values ('status', 'gone'), ('country', 'Germany'), ('country', 'de'), ('birthday', '1066-10-14'), ('birthday', 'infinity')) as bad (name, value);
+select is(
+    tests.outcome(format('insert into crm.accounts (name, %I) values (''x'', %L)', name, value)),
+    format('23514 new row for relation "accounts" violates check constraint "accounts_%s_check"', name),
+    format('ann cannot write %s to accounts.%s, and is told which column', to_json(value), name)
+)
+from (values ('type', 'x'), ('status', 'x'), ('employees', '-1'), ('annual_revenue', '-1'), ('annual_revenue', 'NaN'), ('currency', 'usd'),
+    ('currency', E'USD\n'), ('billing_country', 'x'), ('shipping_country', 'D1')) as bad (name, value);
+
+-- Phone numbers ----------------------------------------------------------------------------------------------------
+
+select tests.become('ann', 'Acme');
+create function pg_temp.phone(name text) returns text[] language sql as $$
+    select array[phone, phone_normalized] from crm.contacts where last_name = name
+$$;
+
+insert into crm.contacts (last_name, phone) values ('with code', '+1 (650) 253-0000'), ('national', '030 123456'), ('extension', '123');
+select is(pg_temp.phone('with code'), '{+1 (650) 253-0000,+16502530000}', 'a number with a country code is kept as given, and in E.164 form');
+select is(pg_temp.phone('national'), '{030 123456,+4930123456}', 'a national number is read as one of the organization''s country');
+select is(pg_temp.phone('extension'), '{123,null}', 'what is no valid number has no E.164 form');
+insert into crm.contacts (last_name, phone_normalized) values ('forged', '+16502530000');
+select is(pg_temp.phone('forged'), '{null,null}', 'the E.164 form cannot be written by hand');
+update crm.contacts set phone_normalized = '+49' where last_name = 'national';
+select is(pg_temp.phone('national'), '{030 123456,+4930123456}', 'nor changed by hand');
+update crm.contacts set phone = '030 654321', phone_normalized = '+49' where last_name = 'national';
+select is(pg_temp.phone('national'), '{030 654321,+4930654321}', 'it follows the number');
+update crm.contacts set phone = null where last_name = 'national';
+select is(pg_temp.phone('national'), '{null,null}', 'and goes with it');
+
+select tests.become('bob', 'Borg');
+insert into crm.contacts (last_name, phone) values ('elsewhere', '030 123456');
+select is(pg_temp.phone('elsewhere'), '{030 123456,null}', 'an organization without a country has only numbers with a country code');
+
+-- The same number, whoever writes it.
+select tests.become('bob');
+insert into crm.contacts (org_id, last_name, phone) values (tests.org_id('Acme'), 'across', '030 123456');
+select is(
+    pg_temp.phone('across'), '{030 123456,+4930123456}',
+    'bob, looking across his organizations, writes a national number: it is one of the country of the organization that the contact belongs to'
+);
+update crm.contacts set phone = '030 123457' where last_name = 'with code';
+select is(pg_temp.phone('with code'), '{030 123457,+4930123457}', 'the same when he changes one');
+select tests.nobody();
+insert into crm.contacts (org_id, last_name, phone) values (tests.org_id('Acme'), 'loaded', '030 123456');
+select is(pg_temp.phone('loaded'), '{030 123456,+4930123456}', 'and when the DBA loads one (pg_restore --data-only)');
+
+-- Unchanged values ---------------------------------------------------------------------------------------------------
+
+alter table crm.contacts disable trigger user;
+update crm.contacts set first_name = E'old\nrow' where last_name = 'elsewhere';
+alter table crm.contacts enable trigger user;
+select tests.become('bob', 'Borg');
+select is(
+    tests.outcome($$update crm.contacts set title = 'x' where last_name = 'elsewhere'$$), '1 rows',
+    'a row from before a rule can still be changed elsewhere'
+);
+select is(
+    tests.outcome($$update crm.contacts set first_name = E'new\nrow' where last_name = 'elsewhere'$$),
+    '22023 first_name: line breaks and control characters are not allowed', 'but not against the rule'
+);
+
+select * from finish();
+rollback;

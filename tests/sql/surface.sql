@@ -1,0 +1,294 @@
+-- The whole surface: what there is in crm and crm_private, and exactly who may do what with it. A line here is a
+-- decision: what is new, or open to one more role, fails until it is written down.
+
+begin;
+\ir actors.psql
+select no_plan();
+
+-- Roles ------------------------------------------------------------------------------------------------------------
+
+select set_eq(
+    $$select rolname::text, rolcanlogin, rolinherit, rolbypassrls from pg_roles where rolname like 'crm\_%'$$,
+    $$values
+        ('crm_authenticator', true, false, false),
+        ('crm_anon', false, true, false),
+        ('crm_app', false, true, false),
+        ('crm_multi', false, true, false),
+        ('crm_service', false, true, false),
+        ('crm_worker', false, true, false),
+        ('crm_admin', false, true, false),
+        ('crm_owner', false, true, false),
+        ('crm_definer', false, true, false),
+        ('crm_backup', false, true, true)$$,
+    'these are the roles, and who logs in, inherits and reads past row level security'
+);
+select is_empty(
+    $$select rolname from pg_roles where rolname like 'crm\_%' and (rolsuper or rolcreaterole or rolcreatedb or rolreplication)$$,
+    'no role has an attribute of power'
+);
+select set_eq(
+    $$select m.rolname::text as member, g.rolname::text as role
+      from pg_auth_members as a
+      join pg_roles as m on m.oid = a.member
+      join pg_roles as g on g.oid = a.roleid
+      where m.rolname like 'crm\_%' or (g.rolname like 'crm\_%' and not m.rolsuper)$$,
+    $$values
+        ('crm_authenticator', 'crm_anon'),
+        ('crm_authenticator', 'crm_app'),
+        ('crm_authenticator', 'crm_multi'),
+        ('crm_definer', 'crm_app')$$,
+    'these are their memberships'
+);
+
+-- Schemas ----------------------------------------------------------------------------------------------------------
+
+select set_eq(
+    $$select n.nspname::text as schema, a.grantee::regrole::text as grantee, a.privilege_type as privilege
+      from pg_namespace as n
+      cross join lateral aclexplode(n.nspacl) as a
+      where n.nspname in ('crm', 'crm_private')$$,
+    $$select 'crm' as schema, role, 'USAGE' as privilege
+      from unnest('{crm_anon,crm_app,crm_multi,crm_service,crm_worker,crm_admin,crm_definer,crm_backup,crm_owner}'::text[]) as role
+      union all
+      select 'crm_private', role, 'USAGE' from unnest('{crm_authenticator,crm_definer,crm_backup,crm_owner}'::text[]) as role
+      union all
+      values ('crm', 'crm_owner', 'CREATE'), ('crm_private', 'crm_owner', 'CREATE')$$,
+    'these roles, and no others, may look into the schemas or create in them'
+);
+
+-- Functions --------------------------------------------------------------------------------------------------------
+
+create table tests.functions (
+    signature text, volatility text, parallel text, security text, may_execute text[]
+);
+insert into tests.functions values
+    ('crm.authenticate(text)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
+    ('crm.current_org_id()', 'stable', 'restricted', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
+    ('crm.current_user_id()', 'stable', 'restricted', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
+    ('crm.enroll(regclass,text[])', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm.issue_token(uuid,uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
+    ('crm.jwks()', 'stable', 'restricted', 'definer', '{crm_admin,crm_anon,crm_app,crm_multi,crm_service,crm_worker}'),
+    ('crm.load_demo(text)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
+    ('crm.login(text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi}'),
+    ('crm.me()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
+    ('crm.org_ids_for_user(uuid)', 'stable', 'restricted', 'definer', '{crm_app,crm_multi,crm_service}'),
+    ('crm.permitted_org_id(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
+    ('crm.permitted_org_ids(text)', 'stable', 'restricted', 'definer', '{crm_app,crm_multi,crm_service}'),
+    ('crm.pre_request()', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi}'),
+    ('crm.register(text,text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi}'),
+    ('crm.rotate_signing_key(text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_owner,crm_service}'),
+    ('crm.unenroll(regclass)', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm.uuid_v7()', 'volatile', 'safe', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
+    ('crm.visible_user_ids()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
+    ('crm.whoami()', 'stable', 'restricted', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
+    ('crm_private.begin_request()', 'volatile', 'unsafe', 'definer', '{}'),
+    ('crm_private.begin_with_token(text)', 'volatile', 'unsafe', 'definer', '{}'),
+    ('crm_private.install()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private."normalize"()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.postgrest_config()', 'volatile', 'unsafe', 'definer', '{crm_authenticator}'),
+    ('crm_private.refuse(jsonb)', 'volatile', 'unsafe', 'invoker', '{}'),
+    ('crm_private.stamp()', 'volatile', 'unsafe', 'invoker', '{crm_owner}');
+
+select set_eq(
+    $$select p.oid::regprocedure::text as signature,
+          case p.provolatile when 'i' then 'immutable' when 's' then 'stable' when 'v' then 'volatile' end as volatility,
+          case p.proparallel when 's' then 'safe' when 'r' then 'restricted' when 'u' then 'unsafe' end as parallel,
+          case when p.prosecdef then 'definer' else 'invoker' end as security,
+          array(
+              select case a.grantee when 0 then 'PUBLIC' else a.grantee::regrole::text end
+              from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
+              where a.grantee <> p.proowner
+              order by 1
+          ) as may_execute
+      from pg_proc as p
+      where p.pronamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)$$,
+    $$select * from tests.functions$$,
+    'these are the functions, what they are, and who besides their owner may execute them'
+);
+select is_empty(
+    $$select p.oid::regprocedure as function, p.proowner::regrole as owner
+      from pg_proc as p
+      where p.pronamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and p.proowner <> 'crm_definer'::regrole$$,
+    'crm_definer owns every function'
+);
+select is_empty(
+    $$select p.oid::regprocedure, p.proconfig
+      from pg_proc as p
+      where p.pronamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
+          and p.proconfig is distinct from array['search_path=pg_catalog, pg_temp']$$,
+    'every function pins its search path'
+);
+select is_empty(
+    $$select p.oid::regprocedure
+      from pg_proc as p
+      where p.pronamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and obj_description(p.oid, 'pg_proc') is null$$,
+    'every function has a comment'
+);
+select is_empty(
+    $$select p.oid::regprocedure, r.rolname
+      from pg_proc as p
+      cross join pg_roles as r
+      where p.pronamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and not r.rolsuper
+          and r.rolname not like 'crm\_%' and has_function_privilege(r.oid, p.oid, 'execute')$$,
+    'no other role of the cluster can execute any function'
+);
+
+-- What the roles can really do, memberships included, is what was granted.
+select set_eq(
+    format(
+        $$select p.proname::text
+          from pg_proc as p
+          where p.pronamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
+              and has_function_privilege(%L, p.oid, 'execute') and has_schema_privilege(%1$L, p.pronamespace, 'usage')$$,
+        role
+    ),
+    format($$select split_part(split_part(signature, '.', 2), '(', 1) from tests.functions where %L = any (may_execute)$$, role),
+    role || ' reaches the functions that were granted to it'
+)
+from unnest('{crm_anon,crm_app,crm_multi,crm_service,crm_worker,crm_admin,crm_authenticator,crm_backup}'::text[]) as role;
+
+-- Tables -----------------------------------------------------------------------------------------------------------
+
+create table tests.grants (target text, grantee text, privileges text);
+insert into tests.grants values
+    ('crm.accounts', 'crm_app', 'select, insert, update, delete'),
+    ('crm.accounts', 'crm_backup', 'select'),
+    ('crm.accounts', 'crm_multi', 'select, insert, update, delete'),
+    ('crm.contacts', 'crm_app', 'select, insert, update, delete'),
+    ('crm.contacts', 'crm_backup', 'select'),
+    ('crm.contacts', 'crm_multi', 'select, insert, update, delete'),
+    ('crm.memberships', 'crm_app', 'select'),
+    ('crm.memberships', 'crm_backup', 'select'),
+    ('crm.memberships', 'crm_definer', 'select, insert, update'),
+    ('crm.memberships', 'crm_multi', 'select'),
+    ('crm.organizations', 'crm_app', 'select'),
+    ('crm.organizations', 'crm_backup', 'select'),
+    ('crm.organizations', 'crm_definer', 'select, insert, update'),
+    ('crm.organizations', 'crm_multi', 'select'),
+    ('crm.users', 'crm_app', 'select'),
+    ('crm.users', 'crm_backup', 'select'),
+    ('crm.users', 'crm_definer', 'select, insert, update'),
+    ('crm.users', 'crm_multi', 'select'),
+    ('crm_private.passwords', 'crm_backup', 'select'),
+    ('crm_private.passwords', 'crm_definer', 'select, insert, update'),
+    ('crm_private.schema_version', 'crm_backup', 'select'),
+    ('crm_private.schema_version', 'crm_definer', 'select'),
+    ('crm_private.sessions', 'crm_backup', 'select'),
+    ('crm_private.sessions', 'crm_definer', 'select, insert, update'),
+    ('crm_private.settings', 'crm_backup', 'select'),
+    ('crm_private.settings', 'crm_definer', 'select'),
+    ('crm_private.signing_keys', 'crm_backup', 'select'),
+    ('crm_private.signing_keys', 'crm_definer', 'select, insert, update');
+
+select set_eq(
+    $$select c.oid::regclass::text as target, case a.grantee when 0 then 'PUBLIC' else a.grantee::regrole::text end as grantee,
+          string_agg(lower(a.privilege_type), ', '
+              order by array_position('{SELECT,INSERT,UPDATE,DELETE}', a.privilege_type), a.privilege_type) as privileges
+      from pg_class as c
+      cross join lateral aclexplode(c.relacl) as a
+      where c.relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and a.grantee <> c.relowner
+      group by c.oid, a.grantee$$,
+    $$select * from tests.grants$$,
+    'these are the rights on tables'
+);
+select is_empty(
+    $$select attrelid::regclass, attname, attacl
+      from pg_attribute
+      where attacl is not null and attrelid in (
+          select oid from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
+      )$$,
+    'there are no rights on single columns'
+);
+select is_empty(
+    $$select oid::regclass, relkind
+      from pg_class
+      where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and relkind not in ('r', 'i')$$,
+    'there are tables and indexes, and no other relations'
+);
+select is_empty(
+    $$select oid::regclass as relation, relowner::regrole as owner
+      from pg_class
+      where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and relowner <> 'crm_owner'::regrole$$,
+    'crm_owner owns every table and index'
+);
+select is_empty(
+    $$select oid::regclass
+      from pg_class
+      where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and relkind = 'r'
+          and not (relrowsecurity and relforcerowsecurity)$$,
+    'row level security is on and forced everywhere'
+);
+select is_empty(
+    $$select oid::regclass
+      from pg_class
+      where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and relkind = 'r' and obj_description(oid, 'pg_class') is null$$,
+    'every table has a comment'
+);
+select is_empty(
+    $$select c.oid::regclass, r.rolname, privilege
+      from pg_class as c
+      cross join pg_roles as r
+      cross join unnest('{select,insert,update,delete,truncate,references,trigger}'::text[]) as privilege
+      where c.relnamespace = 'crm_private'::regnamespace and c.relkind = 'r'
+          and r.rolname in ('crm_anon', 'crm_app', 'crm_multi', 'crm_service', 'crm_worker', 'crm_admin', 'crm_authenticator')
+          and has_table_privilege(r.oid, c.oid, privilege)$$,
+    'no API role has any right on a table of crm_private'
+);
+
+-- Policies ---------------------------------------------------------------------------------------------------------
+
+select set_eq(
+    $$select p.polrelid::regclass::text as target, p.polname::text as name,
+          case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end as command,
+          array(select role::regrole::text from unnest(p.polroles) as role) as roles
+      from pg_policy as p
+      where p.polpermissive and p.polrelid in (
+          select oid from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
+      )$$,
+    $$select format('crm.%s', target) as target, format('%s_%s_%s', target, command, who) as name, command, array['crm_' || who] as roles
+      from unnest('{accounts,contacts}'::text[]) as target,
+          unnest('{select,insert,update,delete}'::text[]) as command,
+          unnest('{app,multi}'::text[]) as who
+      union all
+      select format('crm.%s', target), format('%s_select_%s', target, who), 'select', array['crm_' || who]
+      from unnest('{organizations,users,memberships}'::text[]) as target, unnest('{app,multi}'::text[]) as who
+      union all
+      select target, format('%s_all_definer', split_part(target, '.', 2)), 'all', '{crm_definer}'
+      from unnest('{crm.organizations,crm.users,crm.memberships,crm_private.passwords,crm_private.schema_version,crm_private.sessions,crm_private.settings,crm_private.signing_keys}'::text[]) as target
+      union all
+      values
+          ('crm_private.settings', 'settings_all_owner', 'all', '{crm_owner}'::text[]),
+          ('crm_private.schema_version', 'schema_version_all_owner', 'all', '{crm_owner}')$$,
+    'these are the policies, all of them permissive, and whom they are for'
+);
+
+-- Triggers ---------------------------------------------------------------------------------------------------------
+
+select set_eq(
+    $$select t.tgrelid::regclass::text as target, t.tgname::text as name, t.tgfoid::regprocedure::text as function, t.tgenabled::text as enabled
+      from pg_trigger as t
+      where not t.tgisinternal and t.tgrelid in (
+          select oid from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
+      )$$,
+    $$values
+        ('crm.accounts', '_100_normalize', 'crm_private."normalize"()', 'O'),
+        ('crm.accounts', '_500_stamp', 'crm_private.stamp()', 'O'),
+        ('crm.contacts', '_100_normalize', 'crm_private."normalize"()', 'O'),
+        ('crm.contacts', '_500_stamp', 'crm_private.stamp()', 'O')$$,
+    'these are the triggers'
+);
+
+-- The extension ----------------------------------------------------------------------------------------------------
+
+select set_eq(
+    $$select pg_describe_object(classid, objid, objsubid)
+      from pg_depend
+      where refclassid = 'pg_extension'::regclass and refobjid = (select oid from pg_extension where extname = 'crm_ext') and deptype = 'e'$$,
+    $$select 'function ' || signature from tests.functions
+      union all
+      values ('schema crm'), ('schema crm_private')$$,
+    'the extension is its functions and its two schemas; tables belong to the DBA'
+);
+
+select * from finish();
+rollback;

@@ -1,0 +1,153 @@
+-- Where transactions end and where they may only read: no identity outlives its transaction, and reading takes no
+-- transaction id. What is tested here needs transactions of its own, so people are committed, and removed at the end.
+
+begin;
+\ir actors.psql
+-- What an aborted run left.
+delete from crm.organizations where name in ('Acme Transactions', 'Borg Transactions');
+delete from crm.users where email in ('ann.transactions@example.com', 'bob.transactions@example.com');
+select tests.register('ann.transactions', 'Acme Transactions');
+select tests.register('bob.transactions', 'Borg Transactions');
+select tests.join('ann.transactions', 'Borg Transactions', 'sales');
+insert into crm.contacts (org_id, last_name) select org_id, 'Contact' from tests.organizations;
+select tests.user_id('ann.transactions') as ann_id,
+    tests.token('ann.transactions', 'Acme Transactions') as ann,
+    tests.token('ann.transactions') as ann_everywhere,
+    jsonb_build_object('authorization', 'Bearer ' || tests.token('ann.transactions', 'Acme Transactions')) as headers
+\gset
+drop schema tests cascade;
+commit;
+
+-- The claims as PostgREST sets them.
+select convert_from(decode(rpad(translate(part, '-_', '+/'), (length(part) + 3) / 4 * 4, '='), 'base64'), 'utf8') as claims
+from split_part(:'ann', '.', 2) as part
+\gset
+
+-- The end of a transaction -----------------------------------------------------------------------------------------
+
+begin;
+set local role crm_app;
+select crm.authenticate(:'ann') ->> 'authenticated' as inside \gset
+commit;
+select crm.whoami() ->> 'authenticated' as after_commit \gset
+
+begin;
+set local role crm_app;
+select crm.authenticate(:'ann') \gset
+commit and chain;
+select crm.whoami() ->> 'authenticated' as after_chain \gset
+rollback;
+
+begin;
+set local role crm_app;
+select crm.authenticate(:'ann') \gset
+rollback;
+select crm.whoami() ->> 'authenticated' as after_rollback \gset
+
+set client_min_messages = error;
+select crm.authenticate(:'ann') ->> 'authenticated' as alone \gset
+reset client_min_messages;
+select crm.whoami() ->> 'authenticated' as after_alone \gset
+
+-- As on a pooled connection: session-level leftovers of one transaction in the next.
+begin;
+set local role crm_app;
+select crm.authenticate(:'ann') \gset
+prepare how_many as select count(*) as seen from crm.contacts;
+execute how_many \gset first_
+commit;
+begin;
+set local role crm_app;
+execute how_many \gset next_
+rollback;
+deallocate how_many;
+
+-- Reading only -----------------------------------------------------------------------------------------------------
+
+begin transaction read only;
+select set_config('request.jwt.claims', :'claims', true) as x, set_config('request.headers', :'headers', true) as x,
+    set_config('role', 'crm_app', true) as x
+\gset
+select crm.pre_request() \gset
+select crm.whoami() ->> 'authenticated' as read_only_request, crm.me() #>> '{user,email}' as read_only_me,
+    crm.jwks() #> '{keys,0}' is not null as read_only_jwks, crm.org_ids_for_user(:'ann_id') is not null as read_only_organizations,
+    crm.current_user_id() is not null as read_only_user, crm.current_org_id() is not null as read_only_org,
+    crm.permitted_org_id('contacts.read') is not null as read_only_permitted,
+    crm.permitted_org_ids('contacts.read') is not null as read_only_permitted_several,
+    crm.visible_user_ids() is not null as read_only_users
+\gset
+select (select count(*) from crm.contacts) as read_only_contacts, (select count(*) from crm.accounts) as read_only_accounts,
+    (select count(*) from crm.users) as read_only_people, (select count(*) from crm.memberships) as read_only_memberships,
+    (select count(*) from crm.organizations) as read_only_tenants
+\gset
+select pg_current_xact_id_if_assigned() is null as read_only_unassigned \gset
+commit;
+
+begin;
+set local role crm_app;
+select crm.authenticate(:'ann') \gset
+select count(*) as writable_contacts from crm.contacts \gset
+select crm.me() #>> '{user,email}' as writable_me \gset
+select pg_current_xact_id_if_assigned() is null as writable_unassigned \gset
+commit;
+
+begin transaction read only;
+set local role crm_multi;
+select crm.authenticate(:'ann_everywhere') \gset
+select (select count(*) from crm.contacts) as across_contacts, (select count(*) from crm.users) as across_people,
+    crm.me() #>> '{user,email}' as across_me
+\gset
+select pg_current_xact_id_if_assigned() is null as across_unassigned \gset
+commit;
+
+begin transaction read only;
+set local role crm_anon;
+select crm.pre_request() \gset
+select crm.jwks() \gset
+select pg_current_xact_id_if_assigned() is null as anonymous_unassigned \gset
+commit;
+
+-- A READ ONLY transaction takes every STABLE function of the schema: none of them writes.
+select coalesce(string_agg(p.proname, ', ' order by p.proname), '') as stable_functions
+from pg_proc as p
+where p.pronamespace = 'crm'::regnamespace and p.provolatile <> 'v'
+\gset
+
+begin;
+select plan(25);
+select is(:'inside'::text, 'true', 'inside the transaction ann is known');
+select is(:'after_commit'::text, 'false', 'after COMMIT nobody is');
+select is(:'after_chain'::text, 'false', 'after COMMIT AND CHAIN nobody is');
+select is(:'after_rollback'::text, 'false', 'after ROLLBACK nobody is');
+select is(:'alone'::text, 'true', 'without a transaction block the identity holds for the one statement');
+select is(:'after_alone'::text, 'false', 'and not for the next');
+select is(:'first_seen'::text, '1', 'a prepared statement shows ann her contact');
+select is(:'next_seen'::text, '0', 'and nothing to the next, anonymous user of the connection');
+select is(:'read_only_request'::text, 'true', 'ann''s request is accepted in a READ ONLY transaction');
+select is(:'read_only_me'::text, 'ann.transactions@example.com', 'me() answers there');
+select ok(:'read_only_jwks', 'jwks() answers there');
+select ok(:'read_only_organizations', 'org_ids_for_user() answers there');
+select ok(:'read_only_user' and :'read_only_org', 'current_user_id() and current_org_id() answer there');
+select ok(:'read_only_permitted' and :'read_only_permitted_several', 'the permission functions answer there');
+select ok(:'read_only_users', 'visible_user_ids() answers there');
+select is(
+    :'stable_functions'::text,
+    'current_org_id, current_user_id, jwks, me, org_ids_for_user, permitted_org_id, permitted_org_ids, visible_user_ids, whoami',
+    'these are all the functions that PostgREST runs in READ ONLY transactions: a new one belongs into this file'
+);
+select is(:'read_only_contacts'::text, '1', 'tables can be read there');
+select ok(:'read_only_unassigned', 'and a whole request of ann''s takes no transaction id');
+select is(:'writable_contacts'::text, '1', 'in a transaction that could write ann reads');
+select ok(:'writable_unassigned', 'without taking a transaction id');
+select is(:'across_contacts'::text, '2', 'ann reads across her organizations');
+select ok(:'across_unassigned', 'without taking a transaction id');
+select ok(:'anonymous_unassigned', 'nor does an anonymous request take one');
+select is(:'read_only_tenants'::text, '1', 'ann sees one organization while she works in it');
+select is(:'across_people'::text, '2', 'across her organizations she sees bob, too');
+select * from finish();
+rollback;
+
+begin;
+delete from crm.organizations where name in ('Acme Transactions', 'Borg Transactions');
+delete from crm.users where email in ('ann.transactions@example.com', 'bob.transactions@example.com');
+commit;
