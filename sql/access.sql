@@ -15,7 +15,7 @@ revoke all on function crm.permitted_org_id(text) from public;
 grant execute on function crm.permitted_org_id(text) to crm_app, crm_multi, crm_service;
 
 comment on function crm.permitted_org_id(text) is
-    'The active organization if the caller''s role there permits this (resource.action, for instance contacts.update); null without an organization, or where reading is not permitted. Errors: 42501 where writing is not permitted.';
+    'The active organization if the caller''s role there permits this (resource.action, for instance contacts.update), else null.';
 
 create function crm.permitted_org_ids(permission text)
     returns uuid[]
@@ -31,7 +31,7 @@ revoke all on function crm.permitted_org_ids(text) from public;
 grant execute on function crm.permitted_org_ids(text) to crm_app, crm_multi, crm_service;
 
 comment on function crm.permitted_org_ids(text) is
-    'The organizations in which the caller''s role permits this (resource.action): the active one, or without one all of theirs. Errors: 42501 where writing is permitted in none.';
+    'The organizations in which the caller''s role permits this (resource.action): the active one, or without one all of theirs.';
 
 create function crm.org_ids_for_user(uid uuid)
     returns uuid[]

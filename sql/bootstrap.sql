@@ -76,6 +76,11 @@ begin
             execute format('alter role %I set allow_system_table_mods = off', wanted.name);
             execute format('comment on role %I is %L', wanted.name, wanted.purpose);
 
+            -- The context of an error quotes what stood around it in a request's body, a password for instance.
+            if wanted.name = 'crm_authenticator' then
+                execute format('alter role %I set log_error_verbosity = terse', wanted.name);
+            end if;
+
             -- PostgREST applies an API role's settings to each of its requests: none runs, or waits for a lock, for ever.
             if wanted.name in ('crm_anon', 'crm_app', 'crm_multi') then
                 execute format('alter role %I set statement_timeout = %L', wanted.name, '30s');

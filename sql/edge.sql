@@ -96,46 +96,12 @@ Errors: PT401 for a token that is not valid, PT403 for an organization one is no
 
 create function crm_private.postgrest_config()
     returns void
-    language plpgsql
+    language c
     volatile
     security definer
     set search_path = pg_catalog, pg_temp
     parallel unsafe
-as $$
-declare
-    -- Every name is set each time, also to its default: what is left out could be given by the owner of the database
-    -- with ALTER DATABASE … SET pgrst.…
-    setting record;
-begin
-    for setting in
-        select *
-        from (values
-            ('jwt_secret', crm.jwks()::text),
-            ('jwt_secret_is_base64', 'false'),
-            ('jwt_aud', (select audience from crm_private.settings)),
-            ('jwt_role_claim_key', '.role'),
-            ('jwt_cache_max_lifetime', '3600'),
-            ('db_schemas', 'crm'),
-            -- Not "public": a request's search path is crm alone, with temporary objects last.
-            ('db_extra_search_path', 'pg_temp'),
-            ('db_anon_role', 'crm_anon'),
-            ('db_pre_request', 'crm.pre_request'),
-            ('db_root_spec', ''),
-            ('db_max_rows', ''),
-            ('db_tx_end', 'commit'),
-            ('db_plan_enabled', 'false'),
-            ('db_aggregates_enabled', 'false'),
-            ('db_prepared_statements', 'true'),
-            ('openapi_mode', 'follow-privileges'),
-            ('openapi_security_active', 'true'),
-            ('openapi_server_proxy_uri', ''),
-            ('server_timing_enabled', 'false')
-        ) as settings (name, value)
-    loop
-        perform set_config('pgrst.' || setting.name, setting.value, true);
-    end loop;
-end
-$$;
+    as 'MODULE_PATHNAME', 'postgrest_config_wrapper';
 
 revoke all on function crm_private.postgrest_config() from public;
 grant execute on function crm_private.postgrest_config() to crm_authenticator;

@@ -60,6 +60,10 @@ do $$
 begin
     if pg_catalog.current_setting('row_security') = 'on' then
         perform crm_private.install();
+    else
+        raise notice using
+            message = 'crm_ext made no tables: row_security is off, as in the script of a dump that brings them',
+            hint = 'If this is no restore, run: select crm_private.install();';
     end if;
 end
 $$;
@@ -94,11 +98,12 @@ begin
         end if;
     end if;
 
-    select string_agg(format('%I', m.rolname), ', ' order by m.rolname) into others
+    select string_agg(distinct format('%I', m.rolname), ', ') into others
     from pg_catalog.pg_auth_members as a
     join pg_catalog.pg_roles as m on m.oid = a.member
     where a.roleid in ('crm_owner'::pg_catalog.regrole, 'crm_backup'::pg_catalog.regrole)
         and m.oid <> installer
+        and m.oid <> (select datdba from pg_catalog.pg_database where datname = pg_catalog.current_database())
         and not m.rolsuper
         and pg_catalog.has_database_privilege(m.oid, pg_catalog.current_database(), 'connect');
 

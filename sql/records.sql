@@ -29,6 +29,21 @@ grant execute on function crm_private.normalize() to crm_owner;
 comment on function crm_private.normalize() is
     'Trigger _100_normalize: checks text and brings it into the form that is stored, by the rules given to crm.enroll. Errors: 22023, naming the column.';
 
+create function crm_private.guard()
+    returns trigger
+    language c
+    volatile
+    security definer
+    set search_path = pg_catalog, pg_temp
+    parallel unsafe
+    as 'MODULE_PATHNAME', 'guard_wrapper';
+
+revoke all on function crm_private.guard() from public;
+grant execute on function crm_private.guard() to crm_owner;
+
+comment on function crm_private.guard() is
+    'Trigger _300_guard: refuses a statement whose permission (<resource>.create, .update, .delete) the caller''s role has nowhere. Errors: 42501.';
+
 create function crm_private.stamp()
     returns trigger
     language c
@@ -58,10 +73,10 @@ revoke all on function crm.enroll(regclass, text[]) from public;
 grant execute on function crm.enroll(regclass, text[]) to crm_owner;
 
 comment on function crm.enroll(regclass, text[]) is
-$$Gives a table what every table of the CRM has: forced row level security with policies for crm_app and crm_multi by the permissions <table>.read, .create, .update, .delete; grants; stamps (org_id, id, created_at, created_by, updated_at, updated_by, owner_id, version: those the table has).
+$$Gives a table what every table of the CRM has: forced row level security with policies for crm_app and crm_multi by the permissions <table>.read, .create, .update, .delete; grants; a refusal of what the caller's role does not permit; stamps (org_id, id, created_at, created_by, updated_at, updated_by, owner_id, version: those the table has).
 target: a table of the caller's with primary key (org_id, id).
 rules: how text columns are checked and stored, "<column> [required] <kind>", with the kinds line <max>, text <max>, email, phone <column for E.164>, domain, url.
-Calling it again replaces what it made. Errors: 22023 for a table or rule that does not fit, 42501 for a table of somebody else.$$;
+Calling it again replaces what it made. Errors: 22023 for a table or rule that does not fit (a unique or foreign key that does not begin with org_id would tell what other organizations have; a policy of its own for the same roles would let in more), 42501 for a table of somebody else.$$;
 
 create function crm.unenroll(target regclass)
     returns void

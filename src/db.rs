@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use pgrx::PgBuiltInOids;
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiTupleTable};
+use pgrx::{PgBuiltInOids, pg_sys};
 
 use crate::error::Result;
 
@@ -47,6 +47,7 @@ fn with_plan<R>(
 
 /// Runs a statement that writes; gives how many rows it wrote.
 pub fn execute(statement: &str, arguments: &[DatumWithOid]) -> Result<usize> {
+    let _restriction = Restriction::enter();
     Spi::connect_mut(|client| Ok(client.update(statement, None, arguments)?.len()))
 }
 
@@ -55,6 +56,7 @@ pub fn execute_returning<T: pgrx::FromDatum + pgrx::IntoDatum>(
     statement: &str,
     arguments: &[DatumWithOid],
 ) -> Result<Option<T>> {
+    let _restriction = Restriction::enter();
     Spi::connect_mut(|client| {
         let rows = client.update(statement, None, arguments)?;
         if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<T>()?) }
@@ -64,4 +66,37 @@ pub fn execute_returning<T: pgrx::FromDatum + pgrx::IntoDatum>(
 /// Runs statements without arguments or results (DDL).
 pub fn run(statements: &str) -> Result<()> {
     execute(statements, &[]).map(|_| ())
+}
+
+/// Keeps what the tables' owner attached to them (a trigger, a policy's function) from outliving a definer function that a
+/// superuser called: a deferred trigger or a cursor WITH HOLD would run at commit, and then as that superuser. PostgreSQL
+/// refuses both in a security-restricted operation, as it does for index expressions under VACUUM.
+struct Restriction(Option<(pg_sys::Oid, i32)>);
+
+impl Restriction {
+    fn enter() -> Self {
+        let mut user = pg_sys::InvalidOid;
+        let mut context = 0;
+        // SAFETY: reads and sets the backend's current user; Drop sets it back, also when an error passes through.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+            let lender =
+                pg_sys::superuser_arg(pg_sys::GetOuterUserId()) || pg_sys::superuser_arg(pg_sys::GetSessionUserId());
+            let on_loan = lender && !pg_sys::superuser_arg(user);
+            if !on_loan {
+                return Self(None);
+            }
+            pg_sys::SetUserIdAndSecContext(user, context | pg_sys::SECURITY_RESTRICTED_OPERATION as i32);
+        }
+        Self(Some((user, context)))
+    }
+}
+
+impl Drop for Restriction {
+    fn drop(&mut self) {
+        if let Some((user, context)) = self.0 {
+            // SAFETY: what was in force before.
+            unsafe { pg_sys::SetUserIdAndSecContext(user, context) };
+        }
+    }
 }

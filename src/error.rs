@@ -14,7 +14,7 @@ pub enum CrmError {
     Forbidden { message: String },
     /// 409: it exists already.
     Conflict { message: String, hint: String },
-    /// 400: the call is not possible in this state.
+    /// 500: something an administrator has to put right first.
     Refused { message: String, hint: String },
     /// 500: a defect or a damaged installation. The message says nothing of the data.
     Internal { message: String },

@@ -1,4 +1,4 @@
-//! Settings. There is one, and it is no knob: it carries the verified identity through the transaction.
+//! Settings. None is a knob: they carry what was verified through the transaction.
 
 use std::ffi::{CStr, CString};
 
@@ -14,18 +14,32 @@ const IDENTITY_NAME: &CStr = c"crm.identity";
 /// receive it. `Suset`: an ordinary role can SET it neither before nor after the library is loaded.
 static IDENTITY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
+const REQUEST_NAME: &CStr = c"crm.in_request";
+
+/// Whether `crm.pre_request()` began this transaction.
+static REQUEST: GucSetting<bool> = GucSetting::<bool>::new(false);
+
 pub fn define() {
+    let flags = GucFlags::NO_SHOW_ALL
+        | GucFlags::NO_RESET_ALL
+        | GucFlags::SUPERUSER_ONLY
+        | GucFlags::DISALLOW_IN_FILE
+        | GucFlags::DISALLOW_IN_AUTO_FILE;
     GucRegistry::define_string_guc(
         IDENTITY_NAME,
         c"The verified identity of the current transaction.",
         c"Set by crm.pre_request() and crm.authenticate() after verifying a token; not to be set by hand.",
         &IDENTITY,
         GucContext::Suset,
-        GucFlags::NO_SHOW_ALL
-            | GucFlags::NO_RESET_ALL
-            | GucFlags::SUPERUSER_ONLY
-            | GucFlags::DISALLOW_IN_FILE
-            | GucFlags::DISALLOW_IN_AUTO_FILE,
+        flags,
+    );
+    GucRegistry::define_bool_guc(
+        REQUEST_NAME,
+        c"Whether the current transaction is a request of PostgREST.",
+        c"Set by crm.pre_request(); not to be set by hand.",
+        &REQUEST,
+        GucContext::Suset,
+        flags,
     );
     // SAFETY: a NUL-terminated name, called once while the library is loaded.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"crm".as_ptr()) };
@@ -39,6 +53,15 @@ pub fn identity() -> Option<CString> {
 pub fn set_identity(value: &CStr) {
     // PGC_SUSET: the right to set it is this code's, not the calling role's.
     set_local(IDENTITY_NAME, value, pg_sys::GucContext::PGC_SUSET);
+}
+
+pub fn in_request() -> bool {
+    REQUEST.get()
+}
+
+/// Marks the rest of the transaction as a request.
+pub fn begin_request() {
+    set_local(REQUEST_NAME, c"on", pg_sys::GucContext::PGC_SUSET);
 }
 
 /// `SET LOCAL name = value` with the caller's own rights.

@@ -47,7 +47,7 @@ create table crm.accounts (
     constraint accounts_type_check check (type in ('customer', 'prospect', 'partner', 'reseller', 'vendor', 'other')),
     constraint accounts_status_check check (status in ('active', 'inactive', 'archived')),
     constraint accounts_employees_check check (employees >= 0),
-    constraint accounts_annual_revenue_check check (annual_revenue >= 0),
+    constraint accounts_annual_revenue_check check (annual_revenue >= 0 and annual_revenue <> 'NaN'),
     constraint accounts_currency_check check (currency ~ '^[A-Z]{3}$'),
     constraint accounts_billing_country_check check (billing_country ~ '^[A-Z]{2}$'),
     constraint accounts_shipping_country_check check (shipping_country ~ '^[A-Z]{2}$'),

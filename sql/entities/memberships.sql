@@ -26,7 +26,7 @@ alter table crm.memberships enable row level security, force row level security;
 create policy memberships_select_app on crm.memberships for select to crm_app
     using (org_id = (select crm.current_org_id()));
 create policy memberships_select_multi on crm.memberships for select to crm_multi
-    using (org_id = any ((select crm.org_ids_for_user((select crm.current_user_id())))::uuid[]));
+    using (org_id = any ((select crm.permitted_org_ids('memberships.read'))::uuid[]));
 create policy memberships_all_definer on crm.memberships for all to crm_definer
     using (true) with check (true);
 

@@ -26,7 +26,7 @@ alter table crm.organizations enable row level security, force row level securit
 create policy organizations_select_app on crm.organizations for select to crm_app
     using (id = (select crm.current_org_id()));
 create policy organizations_select_multi on crm.organizations for select to crm_multi
-    using (id = any ((select crm.org_ids_for_user((select crm.current_user_id())))::uuid[]));
+    using (id = any ((select crm.permitted_org_ids('organizations.read'))::uuid[]));
 create policy organizations_all_definer on crm.organizations for all to crm_definer
     using (true) with check (true);
 

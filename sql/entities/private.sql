@@ -35,6 +35,9 @@ create table crm_private.signing_keys (
     constraint signing_keys_retired_expires_check check ((retired_at is null) = (expires_at is null))
 );
 
+-- Statistics are kept apart from the table and its policies: a secret among them could be read past both.
+alter table crm_private.signing_keys alter column private_key set statistics 0;
+
 -- At most one key signs.
 create unique index signing_keys_active_idx on crm_private.signing_keys ((retired_at is null)) where retired_at is null;
 
@@ -50,6 +53,8 @@ create table crm_private.passwords (
     constraint passwords_user_id_fkey foreign key (user_id) references crm.users (id) on delete cascade,
     constraint passwords_hash_check check (hash like '$argon2id$%')
 );
+
+alter table crm_private.passwords alter column hash set statistics 0;
 
 comment on table crm_private.passwords is 'Argon2id hashes in PHC string format.';
 

@@ -1,4 +1,6 @@
 //! What PostgREST, or a SQL client in its place, calls first.
 
+pub mod config;
 pub mod pre_request;
 pub mod request;
+pub mod statements;

@@ -19,6 +19,7 @@ fn answer(outcome: Result<(), Refusal>) -> Result<Option<JsonB>, ErrorReport> {
 
 #[pg_extern(sql = false)]
 fn begin_request() -> Result<Option<JsonB>, ErrorReport> {
+    gucs::begin_request();
     Principal::forget();
     answer(establish()?)
 }

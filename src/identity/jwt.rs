@@ -33,6 +33,13 @@ pub struct Claims {
     pub role: String,
 }
 
+impl Claims {
+    /// The one database role that goes with the claims.
+    pub fn database_role(&self) -> &'static str {
+        if self.org_id.is_some() { "crm_app" } else { "crm_multi" }
+    }
+}
+
 /// What a token is measured against.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {

@@ -58,14 +58,20 @@ pub fn find(kid: &str) -> Result<Option<(Algorithm, Jwk)>> {
 
 #[pg_extern(sql = false)]
 fn jwks() -> Result<JsonB, ErrorReport> {
-    Ok(db::select(
+    Ok(public_keys()?)
+}
+
+/// The key set as it is published. PostgREST takes what it cannot parse for a shared secret, so nothing but keys of
+/// the kinds in [`jwt::algorithm`] may ever be in it.
+pub fn public_keys() -> Result<JsonB> {
+    db::select(
         "select jsonb_build_object('keys', coalesce(jsonb_agg(public_jwk order by created_at desc), '[]'))
          from crm_private.signing_keys
          where expires_at is null or expires_at > clock_timestamp()",
         &[],
         &[],
         |rows| rows.first().get_one::<JsonB>()?.ok_or_else(|| CrmError::internal("no key set")),
-    )?)
+    )
 }
 
 #[pg_extern(sql = false)]

@@ -66,6 +66,14 @@ impl Principal {
     pub fn org_id(&self) -> Option<Uuid> {
         self.organization.as_ref().map(|organization| organization.id)
     }
+
+    /// Where the principal may act, and as what: in the active organization, or without one in all of theirs.
+    pub fn roles(&self) -> Result<Vec<(Uuid, Role)>> {
+        match &self.organization {
+            Some(organization) => Ok(vec![(organization.id, organization.role)]),
+            None => memberships_of(self.user_id),
+        }
+    }
 }
 
 pub fn to_pg(id: Uuid) -> pgrx::Uuid {
@@ -110,35 +118,22 @@ fn whoami() -> JsonB {
     }))
 }
 
-/// The active organization if the caller's role in it permits this. A role that may not read sees nothing; one that may
-/// not write is told so, for "no row changed" would look like success.
+/// The active organization if the caller's role in it permits this, else NULL, which equals no `org_id`.
+///
+/// Never an error: a policy's functions run when there is a row to look at, so an error would tell that there is one.
+/// Who may not write is told so by the trigger of `records::guard`.
 #[pg_extern(sql = false)]
-fn permitted_org_id(permission: &str) -> Result<Option<pgrx::Uuid>, ErrorReport> {
-    let Some(organization) = Principal::current().and_then(|principal| principal.organization) else {
-        return Ok(None);
-    };
-    let permitted = permitted(permission, &[(organization.id, organization.role)])?;
-    Ok(permitted.into_iter().next())
+fn permitted_org_id(permission: &str) -> Option<pgrx::Uuid> {
+    let organization = Principal::current()?.organization?;
+    organization.role.permits(permission).then(|| to_pg(organization.id))
 }
 
 /// The organizations in which the caller's role permits this: the active one, or without one any of theirs.
 #[pg_extern(sql = false)]
 fn permitted_org_ids(permission: &str) -> Result<Vec<pgrx::Uuid>, ErrorReport> {
     let Some(principal) = Principal::current() else { return Ok(vec![]) };
-    let memberships = match &principal.organization {
-        Some(organization) => vec![(organization.id, organization.role)],
-        None => memberships_of(principal.user_id)?,
-    };
-    Ok(permitted(permission, &memberships)?)
-}
-
-fn permitted(permission: &str, memberships: &[(Uuid, Role)]) -> Result<Vec<pgrx::Uuid>> {
-    let permitted: Vec<_> =
-        memberships.iter().filter(|(_, role)| role.permits(permission)).map(|(org, _)| to_pg(*org)).collect();
-    if permitted.is_empty() && !memberships.is_empty() && !permission.ends_with(".read") {
-        return Err(CrmError::forbidden(format!("your role does not permit {permission}")));
-    }
-    Ok(permitted)
+    let permitted = principal.roles()?.into_iter().filter(|(_, role)| role.permits(permission));
+    Ok(permitted.map(|(org, _)| to_pg(org)).collect())
 }
 
 /// The organizations a user may access. Only the caller's own, or for the platform's role.

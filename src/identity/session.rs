@@ -61,7 +61,7 @@ pub fn open(user: Uuid, organization: Option<Uuid>, kind: Kind) -> Result<Access
 fn sign(user: Uuid, organization: Option<Uuid>, session: Uuid, settings: &TokenSettings) -> Result<AccessToken> {
     let key = key_store::active()?;
     let now = unix_now();
-    let claims = Claims {
+    let mut claims = Claims {
         iss: settings.issuer.clone(),
         sub: user,
         aud: settings.audience.clone(),
@@ -71,8 +71,9 @@ fn sign(user: Uuid, organization: Option<Uuid>, session: Uuid, settings: &TokenS
         jti: Uuid::new_v4(),
         sid: session,
         org_id: organization,
-        role: if organization.is_some() { "crm_app" } else { "crm_multi" }.into(),
+        role: String::new(),
     };
+    claims.role = claims.database_role().into();
     let access_token = jwt::sign(&claims, &key.kid, key.algorithm, &key.key)
         .map_err(|_| CrmError::internal("the token could not be signed"))?;
     Ok(AccessToken { access_token, token_type: "Bearer", expires_in: settings.lifetime })
@@ -101,6 +102,11 @@ fn token_settings(kind: Kind) -> Result<TokenSettings> {
             })
         },
     )
+}
+
+/// The audience of every token.
+pub fn audience() -> Result<String> {
+    Ok(token_settings(Kind::Password)?.audience)
 }
 
 /// Seconds since 1970 by the server's clock, not the transaction's: a long transaction must not stretch a token.

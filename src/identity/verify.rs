@@ -73,7 +73,10 @@ pub fn principal(verified: &Verified, wanted: Option<OrganizationRef>) -> Verdic
     let Some(context) = Context::load(verified, wanted.as_ref())? else {
         return Err(CrmError::internal("crm_private.settings has no row"));
     };
-    if !context.alive || jwt::check(claims, &context.expected, unix_now()).is_err() {
+    if !context.alive
+        || claims.role != claims.database_role()
+        || jwt::check(claims, &context.expected, unix_now()).is_err()
+    {
         return Ok(Err(Refusal::TOKEN));
     }
     if wanted.is_some() && context.organization.is_none() {

@@ -1,4 +1,6 @@
 //! `crm.enroll`: one call gives a table what every table of the CRM has. `crm.unenroll` takes it away again.
+//!
+//! What is already on the table is found in the catalog and not by name: a table may have been renamed since.
 
 use pgrx::PgBuiltInOids;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -35,16 +37,15 @@ fn enroll(target: pg_sys::Oid, rules: Vec<Option<String>>) -> Result<(), ErrorRe
     let table = Table::find(target)?;
     let rules: Vec<String> = rules.into_iter().flatten().collect();
     table.check(&rules)?;
-    db::run(&table.removal())?;
+    table.remove()?;
+    table.check_isolation()?;
     db::run(&table.attachment(&rules))?;
     Ok(())
 }
 
 #[pg_extern(sql = false)]
 fn unenroll(target: pg_sys::Oid) -> Result<(), ErrorReport> {
-    let table = Table::find(target)?;
-    db::run(&table.removal())?;
-    Ok(())
+    Ok(Table::find(target)?.remove()?)
 }
 
 struct Table {
@@ -99,22 +100,72 @@ impl Table {
         Ok(())
     }
 
-    /// Without organization first in the key, rows could be told apart across tenants.
+    /// Without the organization first in the key, rows could be told apart across tenants.
     fn has_organization_key(&self) -> Result<bool> {
-        db::select(
-            "select exists (
-                 select
-                 from pg_catalog.pg_constraint as c
-                 where c.conrelid = $1 and c.contype = 'p' and (
-                     select array_agg(a.attname::text order by k.position)
-                     from unnest(c.conkey) with ordinality as k (attnum, position)
-                     join pg_catalog.pg_attribute as a on a.attrelid = c.conrelid and a.attnum = k.attnum
-                 ) = array['org_id', 'id']
-             )",
-            &[PgBuiltInOids::OIDOID],
-            &[self.oid.into()],
-            |rows| Ok(rows.first().get_one::<bool>()?.unwrap_or(false)),
-        )
+        let found = self.find_one(
+            "select 'yes'
+             from pg_catalog.pg_constraint as c
+             where c.conrelid = $1 and c.contype = 'p' and (
+                 select array_agg(a.attname::text order by k.position)
+                 from unnest(c.conkey) with ordinality as k (attnum, position)
+                 join pg_catalog.pg_attribute as a on a.attrelid = c.conrelid and a.attnum = k.attnum
+             ) = array['org_id', 'id']",
+        )?;
+        Ok(found.is_some())
+    }
+
+    /// What the table brings along must not open what the policies close.
+    fn check_isolation(&self) -> Result<()> {
+        if let Some(policy) = self.find_one(
+            "select polname::text
+             from pg_catalog.pg_policy
+             where polrelid = $1 and polpermissive
+                 and polroles && array[0, to_regrole('crm_anon'), to_regrole('crm_app'), to_regrole('crm_multi')]::oid[]
+             order by 1 limit 1",
+        )? {
+            return Err(CrmError::invalid(
+                "target",
+                format!("policy {policy} would let in more than the table's own: drop it, or make it restrictive"),
+            ));
+        }
+        if let Some(index) = self.find_one(
+            "select i.indexrelid::regclass::text
+             from pg_catalog.pg_index as i
+             left join pg_catalog.pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+             where i.indrelid = $1 and (i.indisunique or i.indisexclusion) and a.attname is distinct from 'org_id'
+             order by 1 limit 1",
+        )? {
+            return Err(CrmError::invalid(
+                "target",
+                format!("{index} is unique across organizations and would tell what others have: begin it with org_id"),
+            ));
+        }
+        if let Some(key) = self.find_one(
+            "select c.conname::text
+             from pg_catalog.pg_constraint as c
+             join pg_catalog.pg_attribute as here on here.attrelid = c.conrelid and here.attnum = c.conkey[1]
+             join pg_catalog.pg_attribute as there on there.attrelid = c.confrelid and there.attnum = c.confkey[1]
+             where c.conrelid = $1 and c.contype = 'f' and c.confrelid <> 'crm.organizations'::regclass
+                 and exists (
+                     select from pg_catalog.pg_attribute as o
+                     where o.attrelid = c.confrelid and o.attname = 'org_id' and not o.attisdropped
+                 )
+                 and (here.attname <> 'org_id' or there.attname <> 'org_id')
+             order by 1 limit 1",
+        )? {
+            return Err(CrmError::invalid(
+                "target",
+                format!("foreign key {key} could point into another organization: begin both sides with org_id"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The one text a catalog query about this table gives, if any.
+    fn find_one(&self, query: &'static str) -> Result<Option<String>> {
+        db::select(query, &[PgBuiltInOids::OIDOID], &[self.oid.into()], |rows| {
+            if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<String>()?) }
+        })
     }
 
     fn column_type(&self, column: &str) -> Result<Option<String>> {
@@ -156,6 +207,11 @@ impl Table {
                 sql += &format!("create policy {policy} on {table} for {command} to crm_{who} {clause};\n");
             }
         }
+        let resource = quote_literal(&self.name);
+        sql += &format!(
+            "create trigger _300_guard before insert or update or delete on {table}
+             for each statement execute function crm_private.guard({resource});\n"
+        );
         if !rules.is_empty() {
             let rules = rules.iter().map(quote_literal).collect::<Vec<_>>().join(", ");
             sql += &format!(
@@ -170,18 +226,27 @@ impl Table {
     }
 
     /// Row level security stays on: a table that is not enrolled shows nothing to the API.
-    fn removal(&self) -> String {
+    fn remove(&self) -> Result<()> {
         let table = &self.qualified;
-        let mut sql = format!(
-            "revoke all on table {table} from crm_app, crm_multi;
-             drop trigger if exists _100_normalize on {table};
-             drop trigger if exists _500_stamp on {table};\n"
-        );
-        for (command, _) in COMMANDS {
-            for who in ["app", "multi"] {
-                sql += &format!("drop policy if exists {} on {table};\n", self.policy(command, who));
-            }
+        let attached = self.find_one(
+            "select string_agg(format('drop %s %I on %s', kind, name, $1::regclass), '; ')
+             from (
+                 select 'policy' as kind, polname as name
+                 from pg_catalog.pg_policy
+                 where polrelid = $1 and polpermissive
+                     and polroles in (array[to_regrole('crm_app')]::oid[], array[to_regrole('crm_multi')]::oid[])
+                     and polname ~ '_(select|insert|update|delete)_(app|multi)$'
+                 union all
+                 select 'trigger', t.tgname
+                 from pg_catalog.pg_trigger as t
+                 join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+                 where t.tgrelid = $1 and not t.tgisinternal
+                     and p.pronamespace = to_regnamespace('crm_private') and p.proname in ('guard', 'normalize', 'stamp')
+             ) as attached",
+        )?;
+        if let Some(statements) = attached {
+            db::run(&statements)?;
         }
-        sql
+        db::run(&format!("revoke all on table {table} from crm_app, crm_multi"))
     }
 }

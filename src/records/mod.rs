@@ -1,6 +1,7 @@
 //! What every enrolled table gets.
 
 pub mod enroll;
+pub mod guard;
 pub mod normalize;
 pub mod row;
 pub mod rules;

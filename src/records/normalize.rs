@@ -4,15 +4,16 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use pgrx::AllocatedByPostgres;
 use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use pgrx::{AllocatedByPostgres, PgBuiltInOids};
 
 use super::row::{Row, Rows};
 use super::rules::Rule;
+use crate::db;
 use crate::error::{CrmError, Result};
-use crate::identity::principal::Principal;
+use crate::identity::principal::{Principal, from_pg, to_pg};
 
 thread_local! {
     /// Rules in parsed form by their text: a trigger's arguments never change, and the same text is the same rules.
@@ -34,14 +35,13 @@ fn normalize<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, Al
 fn normalized(trigger: &PgTrigger) -> Result<Row> {
     let Rows { mut new, old } = Rows::of(trigger)?;
     let rules = rules_of(trigger)?;
-    let country = Principal::current().and_then(|principal| principal.organization?.country);
     for rule in rules.iter() {
-        apply(rule, &mut new, old.as_ref(), country.as_deref())?;
+        apply(rule, &mut new, old.as_ref())?;
     }
     Ok(new)
 }
 
-fn apply(rule: &Rule, new: &mut Row, old: Option<&Row>, country: Option<&str>) -> Result<()> {
+fn apply(rule: &Rule, new: &mut Row, old: Option<&Row>) -> Result<()> {
     let value = new.get::<String>(&rule.column)?;
     if let Some(old) = old
         && old.get::<String>(&rule.column)? == value
@@ -53,13 +53,30 @@ fn apply(rule: &Rule, new: &mut Row, old: Option<&Row>, country: Option<&str>) -
     let Some(value) = value else {
         return rule.columns().skip(1).try_for_each(|derived| new.set::<String>(derived, None));
     };
-    let stored = rule.apply(&value, country).map_err(|problem| CrmError::invalid(&rule.column, problem))?;
+    let country = if rule.depends_on_country(&value) { country_of(new)? } else { None };
+    let stored = rule.apply(&value, country.as_deref()).map_err(|problem| CrmError::invalid(&rule.column, problem))?;
     if stored.value != value {
         new.set(&rule.column, Some(stored.value))?;
     }
     match stored.derived {
         Some((column, value)) => new.set(&column, value),
         None => Ok(()),
+    }
+}
+
+/// The country of the organization the row belongs to, whoever writes it.
+fn country_of(row: &Row) -> Result<Option<String>> {
+    let active = Principal::current().and_then(|principal| principal.organization);
+    let org_id = row.get::<pgrx::Uuid>("org_id")?.map(from_pg).or(active.as_ref().map(|active| active.id));
+    match (org_id, active) {
+        (None, _) => Ok(None),
+        (Some(org_id), Some(active)) if active.id == org_id => Ok(active.country),
+        (Some(org_id), _) => db::select(
+            "select country from crm.organizations where id = $1",
+            &[PgBuiltInOids::UUIDOID],
+            &[to_pg(org_id).into()],
+            |rows| if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<String>()?) },
+        ),
     }
 }
 

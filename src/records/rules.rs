@@ -41,7 +41,7 @@ impl Rule {
             (Some("line"), Some(max)) => Kind::Line(length(max)?),
             (Some("text"), Some(max)) => Kind::Text(length(max)?),
             (Some("email"), None) => Kind::Email,
-            (Some("phone"), Some(target)) => Kind::Phone(target.to_owned()),
+            (Some("phone"), Some(target)) if target != column => Kind::Phone(target.to_owned()),
             (Some("domain"), None) => Kind::Domain,
             (Some("url"), None) => Kind::Url,
             _ => return Err("the kinds are: line <max>, text <max>, email, phone <column>, domain, url".into()),
@@ -59,6 +59,11 @@ impl Rule {
             _ => None,
         };
         std::iter::once(self.column.as_str()).chain(derived)
+    }
+
+    /// Whether what is stored may depend on the country: a phone number without a country code.
+    pub fn depends_on_country(&self, value: &str) -> bool {
+        matches!(self.kind, Kind::Phone(_)) && !value.trim_start().starts_with('+')
     }
 
     pub fn apply(&self, value: &str, country: Option<&str>) -> Checked<Stored> {
@@ -110,6 +115,7 @@ mod tests {
             "name line 0",
             "email email 5",
             "a phone",
+            "a phone a",
             "a line 5 6",
             "a colour",
         ] {

@@ -2,7 +2,7 @@
 
 begin;
 \ir actors.psql
-select plan(65);
+select plan(66);
 
 create role tests_dba in role crm_owner;
 create role tests_passer_by;
@@ -104,7 +104,7 @@ select tests.act_as('tests_dba');
 select is(tests.outcome($$select crm.enroll('crm.vehicles')$$, undo => false), '1 rows', 'enrolling again is possible');
 select is((select count(*) from pg_policy where polrelid = 'crm.vehicles'::regclass), 8::bigint, 'and makes nothing twice');
 select is(
-    (select array_agg(tgname::text) from pg_trigger where tgrelid = 'crm.vehicles'::regclass and not tgisinternal), '{_500_stamp}',
+    (select array_agg(tgname::text) from pg_trigger where tgrelid = 'crm.vehicles'::regclass and not tgisinternal), '{_300_guard,_500_stamp}',
     'the rules are the new ones: none'
 );
 select is(
@@ -155,7 +155,9 @@ create table public.wrong_stamp (org_id uuid, id uuid, created_at date, primary 
 create table public.open (org_id uuid, id uuid, primary key (org_id, id));
 create table public.oracle (org_id uuid, id uuid, vin text unique, primary key (org_id, id));
 create table public.pointer (org_id uuid, id uuid, account_id uuid, primary key (org_id, id));
-create table public.parent (id uuid primary key);
+create table public.parent (org_id uuid, id uuid unique, primary key (org_id, id));
+create table public.country (code text primary key);
+create table public.in_country (org_id uuid, id uuid, country text references public.country (code), primary key (org_id, id));
 create table public.pointing (org_id uuid, id uuid, parent_id uuid references public.parent (id), primary key (org_id, id));
 create table public.text_table (org_id uuid, id uuid, name text, number integer, short varchar(5), primary key (org_id, id));
 create policy everybody on public.open using (true);
@@ -199,6 +201,9 @@ select matches(
 select matches(
     tests.outcome($$select crm.enroll('public.pointing')$$), '^22023 target: ',
     'a table that points across organizations is refused: it tells what others have'
+);
+select is(
+    tests.outcome($$select crm.enroll('public.in_country')$$), '1 rows', 'a table that points to what belongs to no organization is enrolled'
 );
 
 select * from finish();

@@ -83,6 +83,7 @@ insert into tests.functions values
     ('crm.whoami()', 'stable', 'restricted', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
     ('crm_private.begin_request()', 'volatile', 'unsafe', 'definer', '{}'),
     ('crm_private.begin_with_token(text)', 'volatile', 'unsafe', 'definer', '{}'),
+    ('crm_private.guard()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.install()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private."normalize"()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.postgrest_config()', 'volatile', 'unsafe', 'definer', '{crm_authenticator}'),
@@ -272,8 +273,10 @@ select set_eq(
       )$$,
     $$values
         ('crm.accounts', '_100_normalize', 'crm_private."normalize"()', 'O'),
+        ('crm.accounts', '_300_guard', 'crm_private.guard()', 'O'),
         ('crm.accounts', '_500_stamp', 'crm_private.stamp()', 'O'),
         ('crm.contacts', '_100_normalize', 'crm_private."normalize"()', 'O'),
+        ('crm.contacts', '_300_guard', 'crm_private.guard()', 'O'),
         ('crm.contacts', '_500_stamp', 'crm_private.stamp()', 'O')$$,
     'these are the triggers'
 );

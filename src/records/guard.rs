@@ -1,0 +1,50 @@
+//! Tells who may not write at all: by the policies alone their statement would find no row, and look like success.
+//!
+//! Once per statement and before any row is looked at, so that the answer cannot depend on rows the caller does not see.
+
+use pgrx::AllocatedByPostgres;
+use pgrx::heap_tuple::PgHeapTuple;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::error::{CrmError, Result};
+use crate::identity::principal::Principal;
+
+#[pg_trigger(sql = false)]
+fn guard<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
+    if let Err(error) = check(trigger) {
+        // Raised here: an Err that leaves a trigger becomes a panic in pgrx.
+        ErrorReport::from(error).report(PgLogLevel::ERROR);
+    }
+    Ok(None)
+}
+
+fn check(trigger: &PgTrigger) -> Result<()> {
+    // Without an identity there is no role to ask: the policies, or the table's owner, decide.
+    let Some(principal) = Principal::current() else { return Ok(()) };
+    if by_foreign_key() {
+        return Ok(());
+    }
+    let event = trigger.event();
+    let action = match () {
+        () if event.fired_by_insert() => "create",
+        () if event.fired_by_update() => "update",
+        () => "delete",
+    };
+    let resource = trigger.extra_args().ok().and_then(|arguments| arguments.into_iter().next());
+    let resource = resource.ok_or_else(|| CrmError::internal("the trigger does not name its resource"))?;
+    let permission = format!("{resource}.{action}");
+    if principal.roles()?.iter().any(|(_, role)| role.permits(&permission)) {
+        return Ok(());
+    }
+    Err(CrmError::forbidden(format!("your role does not permit {permission}")))
+}
+
+/// Whether a foreign key's own action (on delete set null) is writing: what that needs, the first statement was asked.
+fn by_foreign_key() -> bool {
+    let mut user = pg_sys::InvalidOid;
+    let mut context = 0;
+    // SAFETY: writes to the two variables.
+    unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
+    context & pg_sys::SECURITY_NOFORCE_RLS as i32 != 0
+}
