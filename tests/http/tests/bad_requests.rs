@@ -138,20 +138,28 @@ fn an_attacker_who_sends_no_http_gets_no_server_error() {
     user.get("/contacts").expect(200);
 }
 
+/// PostgREST 12.0.2 answers 500 of its own to most of these, before it asks the database; that it says no more is tested here.
 #[test]
-#[ignore = "PostgREST 12.0.2 itself answers 500 before it asks the database"]
-fn an_attacker_who_sends_bytes_that_are_no_utf8_gets_no_server_error() {
-    let authorization = format!("Authorization: Bearer {}", Actor::register().token());
-    let requests: [(&str, &[u8]); 6] = [
+fn an_attacker_who_sends_bytes_that_are_no_utf8_learns_nothing_and_stops_nothing() {
+    let user = Actor::register();
+    user.insert("contacts", &json!({ "last_name": "Guarded" }));
+    let authorization = format!("Authorization: Bearer {}", user.token());
+    let requests: [(&str, &[u8]); 7] = [
         ("/contacts?last_name=eq.%ff", b"Accept: */*"),
         ("/contacts?select=%ff", b"Accept: */*"),
         ("/contacts", b"X-Org-ID: \xff\xfe"),
         ("/contacts", b"User-Agent: \xff\xfe"),
         ("/contacts", b"Prefer: \xff\xfe"),
         ("/contacts", b"Cookie: \xff=\xfe"),
+        ("/contacts", b"Accept: \xff"),
     ];
     for (path, header) in requests {
-        raw::request("GET", path, &[authorization.as_bytes(), header]).unwrap();
+        let answer = raw::exchange_with_any_answer(&raw::bytes_of("GET", path, &[authorization.as_bytes(), header]));
+        let text = answer.map(|answer| answer.text()).unwrap_or_default();
+        for internal in ["pgrx", "crm_private", "/src/", "SELECT", "backtrace"] {
+            assert!(!text.contains(internal), "{path}: {text}");
+        }
+        assert_eq!(user.get("/contacts").expect(200).column("last_name"), ["Guarded"], "after {path}");
     }
 }
 
