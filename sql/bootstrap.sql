@@ -21,6 +21,13 @@ begin
             hint = 'crm_ext makes the schemas crm and crm_private itself. Rename or drop the existing ones first.';
     end if;
 
+    if pg_catalog.getdatabaseencoding() <> 'UTF8' then
+        raise exception using
+            errcode = '0A000',
+            message = format('cannot install crm_ext: the encoding of this database is %s', pg_catalog.getdatabaseencoding()),
+            hint = 'crm_ext needs UTF8: CREATE DATABASE … ENCODING ''UTF8'' TEMPLATE template0.';
+    end if;
+
     -- Default privileges that name our roles would open what this script closes.
     if exists (
         select
@@ -83,7 +90,9 @@ begin
 
             -- PostgREST applies an API role's settings to each of its requests: none runs, or waits for a lock, for ever.
             if wanted.name in ('crm_anon', 'crm_app', 'crm_multi') then
-                execute format('alter role %I set statement_timeout = %L', wanted.name, '30s');
+                execute format(
+                    'alter role %I set statement_timeout = %L', wanted.name, case wanted.name when 'crm_anon' then '5s' else '15s' end
+                );
             end if;
         elsif not exists (
                 select

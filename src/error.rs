@@ -14,6 +14,8 @@ pub enum CrmError {
     Forbidden { message: String },
     /// 409: it exists already.
     Conflict { message: String, hint: String },
+    /// 405: it writes, and the transaction (a GET request) may not.
+    ReadOnly { message: String },
     /// 500: something an administrator has to put right first.
     Refused { message: String, hint: String },
     /// 500: a defect or a damaged installation. The message says nothing of the data.
@@ -57,6 +59,7 @@ impl From<CrmError> for ErrorReport {
             CrmError::Refused { message, hint } => {
                 report(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message).set_hint(hint)
             }
+            CrmError::ReadOnly { message } => report(PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION, message),
             CrmError::Internal { message } => report(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message),
         }
     }

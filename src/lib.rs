@@ -21,7 +21,7 @@ mod text;
 extern "C-unwind" fn _PG_init() {
     error::keep_backtraces_out_of_errors();
     gucs::define();
-    edge::statements::install_hook();
+    edge::statements::install_hooks();
 }
 
 /// Tests that need a server and Rust at once; what SQL can ask is tested in tests/sql.

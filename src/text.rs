@@ -90,6 +90,15 @@ pub fn url(value: &str) -> Checked<String> {
     }
 }
 
+/// A code of so many letters, in upper case.
+pub fn code(value: &str, letters: usize) -> Checked<String> {
+    let value = value.trim();
+    if value.len() != letters || !value.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        return Err(format!("not a code of {letters} letters").into());
+    }
+    Ok(value.to_ascii_uppercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,13 +26,14 @@ create table crm_private.signing_keys (
     kid text not null,
     alg text not null,
     public_jwk jsonb not null,
-    private_key text not null,
+    private_key text,
     created_at timestamptz not null default now(),
     retired_at timestamptz,
     expires_at timestamptz,
     constraint signing_keys_pkey primary key (kid),
     constraint signing_keys_alg_check check (alg in ('RS256', 'ES256', 'EdDSA')),
-    constraint signing_keys_retired_expires_check check ((retired_at is null) = (expires_at is null))
+    constraint signing_keys_retired_expires_check check ((retired_at is null) = (expires_at is null)),
+    constraint signing_keys_active_can_sign_check check (retired_at is not null or private_key is not null)
 );
 
 -- Statistics are kept apart from the table and its policies: a secret among them could be read past both.
@@ -43,7 +44,7 @@ create unique index signing_keys_active_idx on crm_private.signing_keys ((retire
 
 comment on table crm_private.signing_keys is 'The keys access tokens are signed with; a retired one verifies until expires_at.';
 comment on column crm_private.signing_keys.kid is 'RFC 7638 thumbprint of the public key.';
-comment on column crm_private.signing_keys.private_key is 'PKCS #8, PEM.';
+comment on column crm_private.signing_keys.private_key is 'PKCS #8, PEM; gone once the key is retired.';
 
 create table crm_private.passwords (
     user_id uuid not null,

@@ -60,12 +60,13 @@ fn begin_with_token(token: &str) -> Result<Option<JsonB>, ErrorReport> {
     Principal::forget();
     // SAFETY: reads a flag of the transaction manager.
     if !unsafe { pg_sys::IsTransactionBlock() } {
-        pgrx::ereport!(
-            PgLogLevel::WARNING,
+        ErrorReport::new(
             PgSqlErrorCode::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
             "crm.authenticate has no effect beyond this statement: the identity ends with the transaction",
-            "Call it between BEGIN and COMMIT."
-        );
+            "",
+        )
+        .set_hint("Call it between BEGIN and COMMIT.")
+        .report(PgLogLevel::WARNING);
     }
     let outcome = match verify::signature(token)? {
         Ok(verified) => assume(&verified, None)?,

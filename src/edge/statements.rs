@@ -1,18 +1,24 @@
-//! Statements that a request has no business with, refused while one runs.
+//! Statements that are refused, because what they tell or change is past row level security.
 //!
-//! EXPLAIN: PostgREST runs it for `Prefer: count=planned`, and its estimates come from statistics over every tenant's
-//! rows. The header itself is refused in `pre_request`, but of two Prefer headers PostgREST obeys both and hands on the last.
-//! ALTER ROLE: any role may change its own password, so injected SQL could lock PostgREST out.
+//! In requests: EXPLAIN, which PostgREST runs for `Prefer: count=planned`, and whose estimates come from statistics over
+//! every tenant's rows (the header itself is refused in `pre_request`, but of two Prefer headers PostgREST obeys both and
+//! hands on the last); and what injected SQL could change for everybody (any role may change its own password).
+//!
+//! Everywhere: MERGE into a table with row level security by an API role. Where its conditions read no column of the
+//! table, PostgreSQL applies no SELECT policy, so a function among them is called once for each row of every tenant.
 
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::pg_sys::submodules::panic::pgrx_extern_c_guard;
 use pgrx::prelude::*;
 
 use crate::gucs;
+use crate::identity::principal::needs_identity;
 
-static mut PREVIOUS: pg_sys::ProcessUtility_hook_type = None;
+static mut PREVIOUS_UTILITY: pg_sys::ProcessUtility_hook_type = None;
+static mut PREVIOUS_START: pg_sys::ExecutorStart_hook_type = None;
 
+// PostgreSQL's own functions, not pgrx's wrappers of them, which would turn an SQLSTATE they do not know into XX000.
 unsafe extern "C-unwind" {
-    /// PostgreSQL's own function, not pgrx's wrapper of it, which would turn an SQLSTATE it does not know into XX000.
     fn standard_ProcessUtility(
         statement: *mut pg_sys::PlannedStmt,
         query: *const std::ffi::c_char,
@@ -23,13 +29,16 @@ unsafe extern "C-unwind" {
         destination: *mut pg_sys::DestReceiver,
         completion: *mut pg_sys::QueryCompletion,
     );
+    fn standard_ExecutorStart(query: *mut pg_sys::QueryDesc, flags: std::ffi::c_int);
 }
 
-pub fn install_hook() {
+pub fn install_hooks() {
     // SAFETY: called once, while the library is loaded.
     unsafe {
-        PREVIOUS = pg_sys::ProcessUtility_hook;
+        PREVIOUS_UTILITY = pg_sys::ProcessUtility_hook;
         pg_sys::ProcessUtility_hook = Some(process_utility);
+        PREVIOUS_START = pg_sys::ExecutorStart_hook;
+        pg_sys::ExecutorStart_hook = Some(executor_start);
     }
 }
 
@@ -46,13 +55,25 @@ unsafe extern "C-unwind" fn process_utility(
 ) {
     // SAFETY: the server hands in a valid statement; the functions called are its own, with the arguments it gave.
     unsafe {
-        pgrx_extern_c_guard(|| refuse((*(*statement).utilityStmt).type_));
-        let next = PREVIOUS.unwrap_or(standard_ProcessUtility);
+        pgrx_extern_c_guard(|| refuse_utility((*(*statement).utilityStmt).type_));
+        let next = PREVIOUS_UTILITY.unwrap_or(standard_ProcessUtility);
         next(statement, query, read_only_tree, context, params, environment, destination, completion);
     }
 }
 
-fn refuse(kind: pg_sys::NodeTag) {
+/// As above.
+unsafe extern "C-unwind" fn executor_start(query: *mut pg_sys::QueryDesc, flags: std::ffi::c_int) {
+    // SAFETY: as above.
+    unsafe {
+        if (*query).operation == pg_sys::CmdType::CMD_MERGE {
+            pgrx_extern_c_guard(|| refuse_merge(&*(*query).plannedstmt));
+        }
+        let next = PREVIOUS_START.unwrap_or(standard_ExecutorStart);
+        next(query, flags);
+    }
+}
+
+fn refuse_utility(kind: pg_sys::NodeTag) {
     let message = match kind {
         pg_sys::NodeTag::T_ExplainStmt => {
             "EXPLAIN, and with it count=planned and count=estimated, is not available in requests"
@@ -60,10 +81,36 @@ fn refuse(kind: pg_sys::NodeTag) {
         pg_sys::NodeTag::T_AlterRoleStmt | pg_sys::NodeTag::T_AlterRoleSetStmt => {
             "ALTER ROLE is not available in requests"
         }
+        pg_sys::NodeTag::T_AlterDefaultPrivilegesStmt => "ALTER DEFAULT PRIVILEGES is not available in requests",
+        pg_sys::NodeTag::T_DropOwnedStmt => "DROP OWNED is not available in requests",
         _ => return,
     };
     // SAFETY: a catalog look-up.
     if gucs::in_request() && !unsafe { pg_sys::superuser_arg(pg_sys::GetSessionUserId()) } {
         ereport!(ERROR, PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message);
+    }
+}
+
+fn refuse_merge(statement: &pg_sys::PlannedStmt) {
+    // SAFETY: the planner's lists: of range table indexes from 1, and of range table entries.
+    let protected = unsafe {
+        let targets = &*statement.resultRelations;
+        let tables = &*statement.rtable;
+        (0..targets.length as usize).any(|at| {
+            let index = (*targets.elements.add(at)).int_value as usize;
+            let table = (*tables.elements.add(index - 1)).ptr_value.cast::<pg_sys::RangeTblEntry>();
+            pg_sys::check_enable_rls((*table).relid, pg_sys::InvalidOid, true)
+                == pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32
+        })
+    };
+    // SAFETY: reads the current user.
+    if protected && needs_identity(unsafe { pg_sys::GetUserId() }) {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "MERGE is not available on tables with row level security",
+            "",
+        )
+        .set_hint("Use INSERT … ON CONFLICT, UPDATE or DELETE.")
+        .report(PgLogLevel::ERROR);
     }
 }

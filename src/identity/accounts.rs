@@ -33,6 +33,11 @@ fn register(
 
 #[pg_extern(sql = false)]
 fn login(email: Option<&str>, password: Option<&str>, organization: Option<&str>) -> Result<JsonB, ErrorReport> {
+    // SAFETY: reads a flag of the transaction manager.
+    if unsafe { pg_sys::XactReadOnly } {
+        // Said before the password is looked at: a GET request has it in its URL.
+        return Err(CrmError::ReadOnly { message: "login needs a POST request".into() }.into());
+    }
     let Some(user) = user_with_password(given("email", email)?, given("password", password)?)? else {
         return Ok(refuse(401, "28P01", "the e-mail or the password is wrong"));
     };

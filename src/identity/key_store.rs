@@ -80,11 +80,12 @@ fn rotate_signing_key(alg: &str) -> Result<String, ErrorReport> {
         return Err(CrmError::invalid("alg", "must be RS256, ES256 or EdDSA").into());
     };
     let pair = KeyPair::generate(algorithm).map_err(CrmError::internal)?;
-    // Two rotations at once: the second waits here and retires what the first made.
-    db::run("select pg_advisory_xact_lock(hashtextextended('crm_private.signing_keys', 0))")?;
+    // Two rotations at once: the second waits here and retires what the first made. No advisory lock: anybody could hold it.
+    db::run("lock table crm_private.signing_keys in share row exclusive mode")?;
     db::execute(
         "update crm_private.signing_keys
          set retired_at = now(),
+             private_key = null,
              expires_at = now() + (select greatest(access_token_ttl, service_token_ttl) from crm_private.settings)
                  + interval '1 minute'
          where retired_at is null",

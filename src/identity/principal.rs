@@ -86,7 +86,12 @@ pub fn from_pg(id: pgrx::Uuid) -> Uuid {
 
 /// The role that was set with SET ROLE (by PostgREST, from the token), whatever definer function is running.
 pub fn outer_role() -> String {
-    role_name(unsafe { pg_sys::GetOuterUserId() })
+    role_name(outer_user())
+}
+
+pub fn outer_user() -> pg_sys::Oid {
+    // SAFETY: reads the session's state.
+    unsafe { pg_sys::GetOuterUserId() }
 }
 
 fn role_name(role: pg_sys::Oid) -> String {
@@ -141,7 +146,7 @@ fn permitted_org_ids(permission: &str) -> Result<Vec<pgrx::Uuid>, ErrorReport> {
 fn org_ids_for_user(uid: pgrx::Uuid) -> Result<Vec<pgrx::Uuid>, ErrorReport> {
     let uid = from_pg(uid);
     let own = Principal::current().is_some_and(|principal| principal.user_id == uid);
-    if !own && !acts_as(c"crm_service") {
+    if !own && !has_rights_of(outer_user(), c"crm_service") {
         return Err(CrmError::forbidden("org_ids_for_user answers for the caller only").into());
     }
     Ok(memberships_of(uid)?.into_iter().map(|(org, _)| to_pg(org)).collect())
@@ -191,11 +196,18 @@ pub fn memberships_of(user: Uuid) -> Result<Vec<(Uuid, Role)>> {
     )
 }
 
-/// Whether the role that was set has the rights of this one; a superuser has those of every role.
-fn acts_as(role: &CStr) -> bool {
+/// Whether a role can do nothing without an identity: an API role, or one that has its rights. A superuser needs none.
+pub fn needs_identity(user: pg_sys::Oid) -> bool {
+    // SAFETY: a catalog look-up.
+    let superuser = unsafe { pg_sys::superuser_arg(user) };
+    !superuser && (has_rights_of(user, c"crm_app") || has_rights_of(user, c"crm_multi"))
+}
+
+/// Whether the role has the rights of the other; a superuser has those of every role.
+fn has_rights_of(user: pg_sys::Oid, role: &CStr) -> bool {
     // SAFETY: catalog look-ups with a NUL-terminated name; an unknown role gives InvalidOid.
     unsafe {
         let role = pg_sys::get_role_oid(role.as_ptr(), true);
-        role != pg_sys::InvalidOid && pg_sys::has_privs_of_role(pg_sys::GetOuterUserId(), role)
+        role != pg_sys::InvalidOid && pg_sys::has_privs_of_role(user, role)
     }
 }

@@ -145,17 +145,22 @@ impl Table {
              from pg_catalog.pg_constraint as c
              join pg_catalog.pg_attribute as here on here.attrelid = c.conrelid and here.attnum = c.conkey[1]
              join pg_catalog.pg_attribute as there on there.attrelid = c.confrelid and there.attnum = c.confkey[1]
-             where c.conrelid = $1 and c.contype = 'f' and c.confrelid <> 'crm.organizations'::regclass
-                 and exists (
+             where c.conrelid = $1 and c.contype = 'f' and case
+                 when c.confrelid = 'crm.organizations'::regclass then here.attname <> 'org_id'
+                 when c.confrelid = 'crm.users'::regclass then true
+                 else (here.attname <> 'org_id' or there.attname <> 'org_id') and exists (
                      select from pg_catalog.pg_attribute as o
                      where o.attrelid = c.confrelid and o.attname = 'org_id' and not o.attisdropped
                  )
-                 and (here.attname <> 'org_id' or there.attname <> 'org_id')
+             end
              order by 1 limit 1",
         )? {
             return Err(CrmError::invalid(
                 "target",
-                format!("foreign key {key} could point into another organization: begin both sides with org_id"),
+                format!(
+                    "foreign key {key} could point into another organization: begin both sides with org_id; \
+                     people are referred to by crm.memberships (org_id, user_id)"
+                ),
             ));
         }
         Ok(())

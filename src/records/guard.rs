@@ -1,4 +1,5 @@
-//! Tells who may not write at all: by the policies alone their statement would find no row, and look like success.
+//! Tells who may not write at all: by the policies alone their statement would find no row, and look like success; and
+//! stops who has no identity before any row is looked at.
 //!
 //! Once per statement and before any row is looked at, so that the answer cannot depend on rows the caller does not see.
 
@@ -7,24 +8,26 @@ use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use super::row;
 use crate::error::{CrmError, Result};
-use crate::identity::principal::Principal;
+use crate::identity::principal::{Principal, needs_identity, outer_user};
 
 #[pg_trigger(sql = false)]
 fn guard<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
-    if let Err(error) = check(trigger) {
-        // Raised here: an Err that leaves a trigger becomes a panic in pgrx.
-        ErrorReport::from(error).report(PgLogLevel::ERROR);
-    }
-    Ok(None)
+    row::answer(check(trigger).map(|()| None))
 }
 
 fn check(trigger: &PgTrigger) -> Result<()> {
-    // Without an identity there is no role to ask: the policies, or the table's owner, decide.
-    let Some(principal) = Principal::current() else { return Ok(()) };
     if by_foreign_key() {
         return Ok(());
     }
+    let Some(principal) = Principal::current() else {
+        return if needs_identity(outer_user()) {
+            Err(CrmError::forbidden("no identity: authenticate first"))
+        } else {
+            Ok(())
+        };
+    };
     let event = trigger.event();
     let action = match () {
         () if event.fired_by_insert() => "create",
@@ -41,6 +44,7 @@ fn check(trigger: &PgTrigger) -> Result<()> {
 }
 
 /// Whether a foreign key's own action (on delete set null) is writing: what that needs, the first statement was asked.
+/// A caller can bring this about with a table of their own; they then miss this refusal, but not the policies.
 fn by_foreign_key() -> bool {
     let mut user = pg_sys::InvalidOid;
     let mut context = 0;

@@ -9,11 +9,12 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByPostgres, PgBuiltInOids};
 
-use super::row::{Row, Rows};
-use super::rules::Rule;
+use super::row::{self, Row, Rows};
+use super::rules::{Rule, Stored};
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, from_pg, to_pg};
+use crate::text::Checked;
 
 thread_local! {
     /// Rules in parsed form by their text: a trigger's arguments never change, and the same text is the same rules.
@@ -22,14 +23,7 @@ thread_local! {
 
 #[pg_trigger(sql = false)]
 fn normalize<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
-    match normalized(trigger) {
-        Ok(row) => Ok(Some(row.into_tuple())),
-        // Raised here: an Err that leaves a trigger becomes a panic in pgrx.
-        Err(error) => {
-            ErrorReport::from(error).report(PgLogLevel::ERROR);
-            Ok(None)
-        }
-    }
+    row::answer(normalized(trigger).map(Some))
 }
 
 fn normalized(trigger: &PgTrigger) -> Result<Row> {
@@ -46,22 +40,39 @@ fn apply(rule: &Rule, new: &mut Row, old: Option<&Row>) -> Result<()> {
     if let Some(old) = old
         && old.get::<String>(&rule.column)? == value
     {
-        // Unchanged, so its derived column stays what it was, whatever the client sent for it.
-        rule.columns().skip(1).for_each(|derived| new.keep(derived, old));
-        return Ok(());
+        return keep(rule, value.as_deref(), new, old);
     }
     let Some(value) = value else {
         return rule.columns().skip(1).try_for_each(|derived| new.set::<String>(derived, None));
     };
-    let country = if rule.depends_on_country(&value) { country_of(new)? } else { None };
-    let stored = rule.apply(&value, country.as_deref()).map_err(|problem| CrmError::invalid(&rule.column, problem))?;
-    if stored.value != value {
-        new.set(&rule.column, Some(stored.value))?;
+    let stored = stored(rule, &value, new)?.map_err(|problem| CrmError::invalid(&rule.column, problem))?;
+    if stored.value.as_ref() != Some(&value) {
+        new.set(&rule.column, stored.value)?;
     }
     match stored.derived {
         Some((column, value)) => new.set(&column, value),
         None => Ok(()),
     }
+}
+
+/// The value is unchanged, and may be from before the rule: so it is not checked, and its derived column stays what it was,
+/// whatever the client sent for that. Where there was nothing, the organization may have got its country since.
+fn keep(rule: &Rule, value: Option<&str>, new: &mut Row, old: &Row) -> Result<()> {
+    for derived in rule.columns().skip(1) {
+        new.keep(derived, old);
+        if let Some(value) = value
+            && old.get::<String>(derived)?.is_none()
+            && let Ok(Stored { derived: Some((column, found)), .. }) = stored(rule, value, new)?
+        {
+            new.set(&column, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn stored(rule: &Rule, value: &str, row: &Row) -> Result<Checked<Stored>> {
+    let country = if rule.depends_on_country(value) { country_of(row)? } else { None };
+    Ok(rule.apply(value, country.as_deref()))
 }
 
 /// The country of the organization the row belongs to, whoever writes it.

@@ -3,10 +3,22 @@
 use std::ffi::CString;
 
 use pgrx::heap_tuple::PgHeapTuple;
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByPostgres, FromDatum, IntoDatum, PgTupleDesc};
 
 use crate::error::{CrmError, Result};
+
+/// How a trigger function ends. Errors are raised here: an Err that leaves a trigger becomes a panic in pgrx.
+pub fn answer<'a>(outcome: Result<Option<Row>>) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
+    match outcome {
+        Ok(row) => Ok(row.map(Row::into_tuple)),
+        Err(error) => {
+            ErrorReport::from(error).report(PgLogLevel::ERROR);
+            Ok(None)
+        }
+    }
+}
 
 pub struct Row {
     tuple: *mut pg_sys::HeapTupleData,

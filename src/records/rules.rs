@@ -23,12 +23,15 @@ pub enum Kind {
     Phone(String),
     Domain,
     Url,
+    /// So many letters, in upper case: ISO codes of countries (2) and currencies (3).
+    Code(usize),
 }
 
 /// What is stored: the column's own value and, for some kinds, a second column's.
 #[derive(Debug, PartialEq)]
 pub struct Stored {
-    pub value: String,
+    /// What is left blank is stored as NULL: forms and CSV files have no other way to say "nothing".
+    pub value: Option<String>,
     pub derived: Option<(String, Option<String>)>,
 }
 
@@ -44,7 +47,12 @@ impl Rule {
             (Some("phone"), Some(target)) if target != column => Kind::Phone(target.to_owned()),
             (Some("domain"), None) => Kind::Domain,
             (Some("url"), None) => Kind::Url,
-            _ => return Err("the kinds are: line <max>, text <max>, email, phone <column>, domain, url".into()),
+            (Some("code"), Some(letters)) => Kind::Code(length(letters)?),
+            _ => {
+                return Err(
+                    "the kinds are: line <max>, text <max>, email, phone <column>, domain, url, code <letters>".into(),
+                );
+            }
         };
         match words.next() {
             None => Ok(Self { column, required, kind }),
@@ -67,23 +75,28 @@ impl Rule {
     }
 
     pub fn apply(&self, value: &str, country: Option<&str>) -> Checked<Stored> {
-        let plain = |value| Stored { value, derived: None };
-        let stored = match &self.kind {
-            Kind::Line(max) => plain(text::line(value, *max)?),
-            Kind::Text(max) => plain(text::text(value, *max)?),
-            Kind::Email => plain(text::email(value)?),
-            Kind::Domain => plain(text::domain(value)?),
-            Kind::Url => plain(text::url(value)?),
+        if value.trim().is_empty() {
+            if self.required {
+                return Err("must not be empty".into());
+            }
+            let derived = self.columns().nth(1).map(|column| (column.to_owned(), None));
+            return Ok(Stored { value: None, derived });
+        }
+        let mut derived = None;
+        let value = match &self.kind {
+            Kind::Line(max) => text::line(value, *max)?,
+            Kind::Text(max) => text::text(value, *max)?,
+            Kind::Email => text::email(value)?,
+            Kind::Domain => text::domain(value)?,
+            Kind::Url => text::url(value)?,
+            Kind::Code(letters) => text::code(value, *letters)?,
             Kind::Phone(target) => {
                 let value = text::phone(value)?;
-                let derived = Some((target.clone(), text::phone_e164(&value, country)));
-                Stored { value, derived }
+                derived = Some((target.clone(), text::phone_e164(&value, country)));
+                value
             }
         };
-        if self.required && stored.value.trim().is_empty() {
-            return Err("must not be empty".into());
-        }
-        Ok(stored)
+        Ok(Stored { value: Some(value), derived })
     }
 }
 
@@ -127,13 +140,27 @@ mod tests {
     fn a_phone_number_brings_its_e164_form() {
         let rule = Rule::parse("phone phone phone_normalized").unwrap();
         let stored = rule.apply("(650) 253-0000", Some("US")).unwrap();
-        assert_eq!(stored.value, "(650) 253-0000");
+        assert_eq!(stored.value.as_deref(), Some("(650) 253-0000"));
         assert_eq!(stored.derived, Some(("phone_normalized".into(), Some("+16502530000".into()))));
     }
 
     #[test]
-    fn a_required_column_is_not_blank() {
+    fn what_is_blank_is_nothing_unless_it_is_required() {
         assert!(Rule::parse("name required line 9").unwrap().apply("  ", None).is_err());
-        assert!(Rule::parse("name line 9").unwrap().apply("  ", None).is_ok());
+        for rule in ["x line 9", "x text 9", "x email", "x domain", "x url", "x code 2"] {
+            let nothing = Stored { value: None, derived: None };
+            assert_eq!(Rule::parse(rule).unwrap().apply(" ", None), Ok(nothing), "{rule}");
+        }
+        let phone = Rule::parse("phone phone e164").unwrap().apply("", None).unwrap();
+        assert_eq!(phone, Stored { value: None, derived: Some(("e164".into(), None)) });
+    }
+
+    #[test]
+    fn a_code_is_stored_in_upper_case() {
+        let rule = Rule::parse("country code 2").unwrap();
+        assert_eq!(rule.apply(" de ", None).unwrap().value.as_deref(), Some("DE"));
+        for bad in ["DEU", "D", "D1", "Ä1"] {
+            assert!(rule.apply(bad, None).is_err(), "{bad}");
+        }
     }
 }

@@ -5,20 +5,13 @@ use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::row::{Row, Rows};
+use super::row::{self, Row, Rows};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, to_pg};
 
 #[pg_trigger(sql = false)]
 fn stamp<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
-    match stamped(trigger) {
-        Ok(row) => Ok(Some(row.into_tuple())),
-        // Raised here: an Err that leaves a trigger becomes a panic in pgrx.
-        Err(error) => {
-            ErrorReport::from(error).report(PgLogLevel::ERROR);
-            Ok(None)
-        }
-    }
+    row::answer(stamped(trigger).map(Some))
 }
 
 fn stamped(trigger: &PgTrigger) -> Result<Row> {

@@ -2,7 +2,7 @@
 
 begin;
 \ir actors.psql
-select plan(66);
+select plan(68);
 
 create role tests_dba in role crm_owner;
 create role tests_passer_by;
@@ -156,6 +156,8 @@ create table public.open (org_id uuid, id uuid, primary key (org_id, id));
 create table public.oracle (org_id uuid, id uuid, vin text unique, primary key (org_id, id));
 create table public.pointer (org_id uuid, id uuid, account_id uuid, primary key (org_id, id));
 create table public.parent (org_id uuid, id uuid unique, primary key (org_id, id));
+create table public.to_user (org_id uuid, id uuid, user_id uuid references crm.users (id), primary key (org_id, id));
+create table public.to_partner (org_id uuid, id uuid, partner uuid references crm.organizations (id), primary key (org_id, id));
 create table public.country (code text primary key);
 create table public.in_country (org_id uuid, id uuid, country text references public.country (code), primary key (org_id, id));
 create table public.pointing (org_id uuid, id uuid, parent_id uuid references public.parent (id), primary key (org_id, id));
@@ -201,6 +203,12 @@ select matches(
 select matches(
     tests.outcome($$select crm.enroll('public.pointing')$$), '^22023 target: ',
     'a table that points across organizations is refused: it tells what others have'
+);
+select matches(
+    tests.outcome($$select crm.enroll('public.to_user')$$), '^22023 target: ', 'nor one that points to people, whoever''s they are'
+);
+select matches(
+    tests.outcome($$select crm.enroll('public.to_partner')$$), '^22023 target: ', 'nor one that points to other organizations'
 );
 select is(
     tests.outcome($$select crm.enroll('public.in_country')$$), '1 rows', 'a table that points to what belongs to no organization is enrolled'

@@ -61,14 +61,14 @@ fn bad_values() -> Vec<(&'static str, &'static str, Value, &'static str)> {
         // Lists of values.
         ("contacts", "status", json!("nonsense"), "contacts_status_check"),
         ("contacts", "status", json!("Active"), "contacts_status_check"),
-        ("contacts", "country", json!("Germany"), "contacts_country_check"),
-        ("contacts", "country", json!("de"), "contacts_country_check"),
+        ("contacts", "country", json!("Germany"), "country: not a code of 2 letters"),
+        ("contacts", "country", json!("D1"), "country: not a code of 2 letters"),
         ("accounts", "status", json!(""), "accounts_status_check"),
         ("accounts", "type", json!("enemy"), "accounts_type_check"),
-        ("accounts", "currency", json!("euro"), "accounts_currency_check"),
-        ("accounts", "currency", json!("eur"), "accounts_currency_check"),
-        ("accounts", "billing_country", json!("Germany"), "accounts_billing_country_check"),
-        ("accounts", "shipping_country", json!("1"), "accounts_shipping_country_check"),
+        ("accounts", "currency", json!("euro"), "currency: not a code of 3 letters"),
+        ("accounts", "currency", json!("€"), "currency: not a code of 3 letters"),
+        ("accounts", "billing_country", json!("Germany"), "billing_country: not a code of 2 letters"),
+        ("accounts", "shipping_country", json!("1"), "shipping_country: not a code of 2 letters"),
         // Numbers and dates.
         ("accounts", "employees", json!(-1), "accounts_employees_check"),
         ("accounts", "employees", json!(3_000_000_000_u32), "3000000000"),
@@ -116,19 +116,18 @@ fn bad_values() -> Vec<(&'static str, &'static str, Value, &'static str)> {
         "ann@example..com",
         "ann@[127.0.0.1]",
         "a@b@example.com",
-        "",
     ] {
         values.push(("contacts", "email", bad.into(), "email: not a valid e-mail address"));
         values.push(("accounts", "email", bad.into(), "email: not a valid e-mail address"));
     }
-    for bad in ["1", "call me", "<script>123</script>", "+49\u{202e}123456", "١٢٣٤٥٦", ""] {
+    for bad in ["1", "call me", "<script>123</script>", "+49\u{202e}123456", "١٢٣٤٥٦"] {
         values.push(("contacts", "phone", bad.into(), "phone: not a phone number"));
     }
-    for bad in ["localhost", "http://example.com", "a b.example", "127.0.0.1", "[::1]", "example.com/path", ""] {
+    for bad in ["localhost", "http://example.com", "a b.example", "127.0.0.1", "[::1]", "example.com/path"] {
         values.push(("accounts", "domain", bad.into(), "domain: not a domain name"));
     }
     for bad in
-        ["example.com", "javascript:alert(1)", "ftp://example.com", "https://", "data:text/html,x", "//example.com", ""]
+        ["example.com", "javascript:alert(1)", "ftp://example.com", "https://", "data:text/html,x", "//example.com"]
     {
         values.push(("accounts", "website", bad.into(), "website: not a web address"));
         values.push(("contacts", "avatar_url", bad.into(), "avatar_url: not a web address"));

@@ -262,3 +262,17 @@ fn a_user_gets_contacts_as_csv() {
     assert_eq!(answer.header("Content-Type"), Some("text/csv; charset=utf-8"));
     assert_eq!(answer.text().trim_end(), contacts_csv(3).trim_end());
 }
+
+#[test]
+fn a_user_sends_a_form_with_blank_fields() {
+    let user = Actor::register();
+    let blank =
+        json!({ "last_name": "New", "email": "", "phone": " ", "external_id": "", "avatar_url": "", "country": "de" });
+    for _ in 0..2 {
+        let stored = user.insert("contacts", &blank);
+        for column in ["email", "phone", "phone_normalized", "external_id", "avatar_url"] {
+            assert_eq!(stored[column], Value::Null, "{column}");
+        }
+        assert_eq!(stored["country"], "DE");
+    }
+}

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 /// The keys and settings as they were; they come back when this goes.
 struct Everybodys {
-    active: String,
+    active: Value,
     settings: Value,
     _alone: MutexGuard<'static, ()>,
 }
@@ -24,15 +24,19 @@ impl Everybodys {
     fn keep() -> Self {
         let alone = alone();
         Self {
-            active: admin::value("select kid from crm_private.signing_keys where retired_at is null", &[]),
+            active: admin::value("select to_jsonb(k) from crm_private.signing_keys as k where retired_at is null", &[]),
             settings: admin::value("select to_jsonb(s) from crm_private.settings as s", &[]),
             _alone: alone,
         }
     }
 
     fn restore(&self) {
-        admin::execute("delete from crm_private.signing_keys where kid <> $1", &[&self.active]);
-        admin::execute("update crm_private.signing_keys set retired_at = null, expires_at = null", &[]);
+        admin::execute("delete from crm_private.signing_keys", &[]);
+        admin::execute(
+            "insert into crm_private.signing_keys
+             select * from jsonb_populate_record(null::crm_private.signing_keys, $1)",
+            &[&self.active],
+        );
         admin::execute(
             "update crm_private.settings as s
              set issuer = was.issuer, audience = was.audience, access_token_ttl = was.access_token_ttl,
@@ -41,6 +45,12 @@ impl Everybodys {
             &[&self.settings],
         );
         admin::execute("notify pgrst", &[]);
+    }
+}
+
+impl Everybodys {
+    fn kid(&self) -> String {
+        text(&self.active["kid"])
     }
 }
 
@@ -108,19 +118,19 @@ fn a_user_is_refused_once_the_key_of_their_token_has_expired() {
     let lives_on: bool = admin::value(
         "select expires_at between now() + interval '1 hour' and now() + interval '1 hour 5 minutes'
          from crm_private.signing_keys where kid = $1",
-        &[&everybodys.active],
+        &[&everybodys.kid()],
     );
     assert!(lives_on, "the earlier key verifies as long as a token signed with it can live");
 
     admin::execute(
         "update crm_private.signing_keys set expires_at = now() - interval '1 second' where kid = $1",
-        &[&everybodys.active],
+        &[&everybodys.kid()],
     );
     // PostgREST knows nothing of it: it still has that key, and the token in its cache.
     before.get("/contacts").expect(401);
     assert_eq!(sql::session(|client| sql::sqlstate(sql::begin_authenticated(client, before.token()))), "PT401");
     after.get("/contacts").expect(200);
-    assert!(published().iter().all(|key| key["kid"] != json!(everybodys.active)));
+    assert!(published().iter().all(|key| key["kid"] != json!(everybodys.kid())));
 }
 
 #[test]
