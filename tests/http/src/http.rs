@@ -18,7 +18,7 @@ const INTERNALS: [&str; 16] = [
     "private key",
     "begin_request",
     "/home/",
-    "/root/",
+    "/.cargo/",
     "/usr/",
     "select set_config",
     " from crm",
