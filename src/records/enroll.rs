@@ -62,13 +62,18 @@ impl Table {
              from pg_catalog.pg_class as c
              join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
              where c.oid = $1 and c.relkind in ('r', 'p') and c.relpersistence = 'p'
-                 and n.nspname not in ('crm_private', 'pg_catalog', 'information_schema')",
+                 and n.nspname not in ('crm_private', 'pg_catalog', 'information_schema')
+                 -- Who may write here could make themselves an owner.
+                 and c.oid is distinct from to_regclass('crm.memberships')",
             &[PgBuiltInOids::OIDOID],
             &[oid.into()],
             |rows| if rows.is_empty() { Ok(None) } else { Ok(Some(rows.first().get_two::<String, String>()?)) },
         )?;
         let Some((Some(schema), Some(name))) = found else {
-            return Err(CrmError::invalid("target", "must be a permanent table outside crm_private"));
+            return Err(CrmError::invalid(
+                "target",
+                "must be a permanent table outside crm_private, and not crm.memberships",
+            ));
         };
         if name.len() > NAME_MAX {
             return Err(CrmError::invalid("target", format!("the table's name is longer than {NAME_MAX} bytes")));

@@ -2,7 +2,7 @@
 
 begin;
 \ir actors.psql
-select plan(68);
+select plan(69);
 
 create role tests_dba in role crm_owner;
 create role tests_passer_by;
@@ -179,11 +179,11 @@ from (values
     ('public.wrong_key', 'the primary key must be (org_id, id)'),
     ('public.wrong_type', 'column id must be of type uuid'),
     ('public.wrong_stamp', 'column created_at must be of type timestamp with time zone'),
-    ('public.view', 'must be a permanent table outside crm_private'),
-    ('pg_temp.temporary', 'must be a permanent table outside crm_private'),
-    ('crm_private.sessions', 'must be a permanent table outside crm_private'),
-    ('pg_catalog.pg_class', 'must be a permanent table outside crm_private'),
-    ('0', 'must be a permanent table outside crm_private')
+    ('public.view', 'must be a permanent table outside crm_private, and not crm.memberships'),
+    ('pg_temp.temporary', 'must be a permanent table outside crm_private, and not crm.memberships'),
+    ('crm_private.sessions', 'must be a permanent table outside crm_private, and not crm.memberships'),
+    ('pg_catalog.pg_class', 'must be a permanent table outside crm_private, and not crm.memberships'),
+    ('0', 'must be a permanent table outside crm_private, and not crm.memberships')
 ) as bad (target, problem);
 select matches(tests.outcome($$select crm.enroll('crm.nothing')$$), '^42P01 ', 'a table that does not exist is refused');
 select matches(tests.outcome(format('select crm.enroll(''public.text_table'', array[%L])', rule)), '^22023 rules: ', format('the rule %L is refused', rule))
@@ -203,6 +203,9 @@ select matches(
 select matches(
     tests.outcome($$select crm.enroll('public.pointing')$$), '^22023 target: ',
     'a table that points across organizations is refused: it tells what others have'
+);
+select matches(
+    tests.outcome($$select crm.enroll('crm.memberships')$$), '^22023 target: ', 'memberships cannot be opened to those who would make themselves owners'
 );
 select matches(
     tests.outcome($$select crm.enroll('public.to_user')$$), '^22023 target: ', 'nor one that points to people, whoever''s they are'
