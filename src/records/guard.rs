@@ -1,5 +1,5 @@
-//! Tells who may not write at all: by the policies alone their statement would find no row, and look like success; and
-//! stops who has no identity before any row is looked at.
+//! Tells who may not write at all, for lack of an identity or of a permission: by the policies alone their statement
+//! would find no row, and look like success.
 //!
 //! Once per statement and before any row is looked at, so that the answer cannot depend on rows the caller does not see.
 
