@@ -121,7 +121,7 @@ begin
             or g.rolname = 'crm_definer')
         and (m.rolname, g.rolname) not in (
             ('crm_authenticator', 'crm_anon'), ('crm_authenticator', 'crm_app'),
-            ('crm_authenticator', 'crm_multi'), ('crm_definer', 'crm_app')
+            ('crm_authenticator', 'crm_multi'), ('crm_authenticator', 'crm_service'), ('crm_definer', 'crm_app')
         )
         -- PostgreSQL 16 and later record the creating role as a member of what it created.
         and not (select rolsuper from pg_catalog.pg_roles where oid = a.member)
@@ -138,7 +138,7 @@ begin
 end
 $$;
 
-grant crm_anon, crm_app, crm_multi to crm_authenticator;
+grant crm_anon, crm_app, crm_multi, crm_service to crm_authenticator;
 -- Functions that act for a user write through that user's own policies.
 grant crm_app to crm_definer;
 

@@ -23,6 +23,7 @@ pub fn select<R>(
     arguments: &[DatumWithOid],
     read: impl FnOnce(SpiTupleTable) -> Result<R>,
 ) -> Result<R> {
+    let _restriction = Restriction::enter();
     Spi::connect(|client| with_plan(client, query, types, |plan| read(client.select(plan, None, arguments)?)))
 }
 
@@ -63,9 +64,48 @@ pub fn execute_returning<T: pgrx::FromDatum + pgrx::IntoDatum>(
     })
 }
 
+/// Runs a statement that writes or locks, and hands the rows to `read`.
+pub fn write<R>(
+    statement: &str,
+    arguments: &[DatumWithOid],
+    read: impl FnOnce(SpiTupleTable) -> Result<R>,
+) -> Result<R> {
+    let _restriction = Restriction::enter();
+    Spi::connect_mut(|client| read(client.update(statement, None, arguments)?))
+}
+
 /// Runs statements without arguments or results (DDL).
 pub fn run(statements: &str) -> Result<()> {
     execute(statements, &[]).map(|_| ())
+}
+
+/// Runs something with the rights of `crm_definer`, as a security definer function has them.
+pub fn as_definer<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
+    let _definer = Definer::enter();
+    run()
+}
+
+struct Definer(pg_sys::Oid, i32);
+
+impl Definer {
+    fn enter() -> Self {
+        let (mut user, mut context) = (pg_sys::InvalidOid, 0);
+        // SAFETY: reads and sets the backend's current user, for a role that owns the calling function; Drop sets it back,
+        // also when an error passes through.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+            let definer = pg_sys::get_role_oid(c"crm_definer".as_ptr(), false);
+            pg_sys::SetUserIdAndSecContext(definer, context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
+        }
+        Self(user, context)
+    }
+}
+
+impl Drop for Definer {
+    fn drop(&mut self) {
+        // SAFETY: what was in force before.
+        unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) };
+    }
 }
 
 /// Keeps what the tables' owner attached to them (a trigger, a policy's function) from outliving a definer function that a

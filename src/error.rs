@@ -1,9 +1,10 @@
 //! Every error a client can meet: one enum, each variant with its SQLSTATE.
 
+use std::ffi::{c_char, c_int};
+
 use pgrx::PgSqlErrorCode;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::spi::SpiError;
-use serde::Serialize;
 
 /// An error that is raised. PostgREST turns the SQLSTATE into the HTTP status named here.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub enum CrmError {
     Forbidden { message: String },
     /// 409: it exists already.
     Conflict { message: String, hint: String },
+    /// 409: something else depends on it.
+    InUse { message: String, hint: String },
     /// 405: it writes, and the transaction (a GET request) may not.
     ReadOnly { message: String },
     /// 500: something an administrator has to put right first.
@@ -56,6 +59,9 @@ impl From<CrmError> for ErrorReport {
             CrmError::Conflict { message, hint } => {
                 report(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, message).set_hint(hint)
             }
+            CrmError::InUse { message, hint } => {
+                report(PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION, message).set_hint(hint)
+            }
             CrmError::Refused { message, hint } => {
                 report(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message).set_hint(hint)
             }
@@ -66,9 +72,7 @@ impl From<CrmError> for ErrorReport {
 }
 
 /// A refusal with an SQLSTATE that only PostgREST knows (`PT401` is HTTP 401).
-///
-/// pgrx can raise the standard codes alone, so this one is returned to a PL/pgSQL wrapper in `sql/`, which raises it.
-#[derive(Debug, Serialize, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Refusal {
     pub code: &'static str,
     pub message: &'static str,
@@ -79,6 +83,21 @@ impl Refusal {
     /// One answer for everything that is wrong with a token: which check failed is nobody's business.
     pub const TOKEN: Self =
         Self { code: "PT401", message: "the access token is not valid", hint: "Log in again with /rpc/login." };
+    pub const KEY: Self = Self {
+        code: "PT401",
+        message: "the API key is not valid",
+        hint: "It is unknown, was revoked, has expired, or its organization is not active.",
+    };
+    pub const UNKNOWN_SUBJECT: Self = Self {
+        code: "PT403",
+        message: "nobody here has this identity",
+        hint: "Sign in once with /rpc/login_with_id_token, or ask an administrator to link it to a user.",
+    };
+    pub const TWO_CREDENTIALS: Self = Self {
+        code: "PT400",
+        message: "a token and an API key were sent",
+        hint: "Send either Authorization or x-api-key.",
+    };
     pub const TOKEN_MISSING: Self = Self {
         code: "PT401",
         message: "an access token is needed",
@@ -105,6 +124,45 @@ impl Refusal {
         message: "Prefer: count=planned and count=estimated are not available",
         hint: "Use count=exact.",
     };
+}
+
+impl Refusal {
+    /// Raises it. pgrx can raise the standard SQLSTATEs alone, so this calls PostgreSQL itself: the error leaves as a longjmp,
+    /// over the frames of the caller.
+    ///
+    /// # Safety
+    ///
+    /// Only from the outermost function that PostgreSQL called, outside of pgrx's guard, with nothing there to be dropped.
+    pub unsafe fn raise(self) -> ! {
+        unsafe extern "C-unwind" {
+            fn errstart(level: c_int, domain: *const c_char) -> bool;
+            fn errcode(sqlstate: c_int) -> c_int;
+            fn errmsg_internal(format: *const c_char, ...) -> c_int;
+            fn errhint(format: *const c_char, ...) -> c_int;
+            fn errfinish(file: *const c_char, line: c_int, function: *const c_char);
+        }
+        let text = c"%.*s".as_ptr();
+        // SAFETY: PostgreSQL's own protocol for errors; it copies the texts. At level ERROR errfinish does not return.
+        unsafe {
+            errstart(pgrx::PgLogLevel::ERROR as c_int, std::ptr::null());
+            errcode(sqlstate(self.code));
+            errmsg_internal(text, self.message.len() as c_int, self.message.as_ptr());
+            errhint(text, self.hint.len() as c_int, self.hint.as_ptr());
+            errfinish(c"crm_ext".as_ptr(), 0, std::ptr::null());
+        }
+        std::process::abort()
+    }
+}
+
+/// PostgreSQL's MAKE_SQLSTATE: six bits for each character.
+pub const fn sqlstate(code: &str) -> c_int {
+    let code = code.as_bytes();
+    let (mut packed, mut at) = (0, 0);
+    while at < code.len() {
+        packed |= (code[at].wrapping_sub(b'0') as c_int & 0x3f) << (6 * at);
+        at += 1;
+    }
+    packed
 }
 
 /// With RUST_BACKTRACE in the server's environment, pgrx would put build paths into the DETAIL of errors.

@@ -46,7 +46,16 @@ pub fn define() {
 }
 
 pub fn identity() -> Option<CString> {
-    IDENTITY.get().filter(|value| !value.is_empty())
+    with_identity(CStr::to_owned)
+}
+
+/// Looks at the identity without copying it; `None` when there is none.
+pub fn with_identity<R>(look: impl FnOnce(&CStr) -> R) -> Option<R> {
+    // SAFETY: PostgreSQL keeps a NUL-terminated string there, or null, until the setting is changed, which `look` does not do.
+    unsafe {
+        let value = (*IDENTITY.as_ptr()).cast_const();
+        if value.is_null() || *value == 0 { None } else { Some(look(CStr::from_ptr(value))) }
+    }
 }
 
 /// Sets the identity for the rest of the transaction; the empty string removes it.
@@ -85,12 +94,21 @@ fn set_local(name: &CStr, value: &CStr, context: pg_sys::GucContext::Type) {
     }
 }
 
+/// `SET LOCAL ROLE`, by the rules of that: the session's user has to be a member.
+pub fn set_role(role: &CStr) {
+    set_local_as_user(c"role", role);
+}
+
 /// A setting that PostgREST wrote for this transaction (`request.headers`, …): untrusted input.
 pub fn request_setting(name: &CStr) -> Option<String> {
-    // SAFETY: NUL-terminated; missing_ok, so an unknown name gives NULL; the result is copied at once.
+    with_request_setting(name, str::to_owned)
+}
+
+/// Looks at one without copying it; `None` where there is none, or it is no UTF-8.
+pub fn with_request_setting<R>(name: &CStr, look: impl FnOnce(&str) -> R) -> Option<R> {
+    // SAFETY: NUL-terminated; missing_ok, so an unknown name gives NULL; the setting is not changed while it is looked at.
     unsafe {
         let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
-        (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
+        if value.is_null() || *value == 0 { None } else { CStr::from_ptr(value).to_str().ok().map(look) }
     }
-    .filter(|value| !value.is_empty())
 }

@@ -21,6 +21,7 @@ mod text;
 extern "C-unwind" fn _PG_init() {
     error::keep_backtraces_out_of_errors();
     gucs::define();
+    identity::memory::listen();
     edge::statements::install_hooks();
 }
 
@@ -36,38 +37,47 @@ mod tests {
     use crate::identity::principal::{ActiveOrganization, Principal};
 
     fn somebody() -> Principal {
-        let organization = ActiveOrganization { id: Uuid::from_u128(2), role: Role::Sales, country: None };
-        Principal { user_id: Uuid::from_u128(1), session_id: Uuid::from_u128(3), organization: Some(organization) }
+        let organization = ActiveOrganization { id: Uuid::from_u128(2), role: Some(Role::Sales), country: None };
+        Principal {
+            user_id: Some(Uuid::from_u128(1)),
+            session_id: Some(Uuid::from_u128(3)),
+            organization: Some(organization),
+            ..Principal::default()
+        }
+    }
+
+    fn current() -> Option<Principal> {
+        Principal::current().as_deref().cloned()
     }
 
     #[pg_test]
     fn an_assumed_identity_is_the_current_one_until_it_is_forgotten() {
-        assert_eq!(Principal::current(), None);
+        assert_eq!(current(), None);
         somebody().assume().unwrap();
-        assert_eq!(Principal::current(), Some(somebody()));
+        assert_eq!(current(), Some(somebody()));
         Principal::forget();
-        assert_eq!(Principal::current(), None);
+        assert_eq!(current(), None);
     }
 
     #[pg_test]
     fn a_rolled_back_block_gives_the_earlier_identity_back() {
-        let other = Principal { user_id: Uuid::from_u128(9), ..somebody() };
+        let other = Principal { user_id: Some(Uuid::from_u128(9)), ..somebody() };
         somebody().assume().unwrap();
         // SAFETY: a subtransaction that is rolled back below, on the same level.
         unsafe { pg_sys::BeginInternalSubTransaction(c"inner".as_ptr()) };
         other.assume().unwrap();
-        assert_eq!(Principal::current(), Some(other));
+        assert_eq!(current(), Some(other));
         // SAFETY: ends the subtransaction begun above.
         unsafe { pg_sys::RollbackAndReleaseCurrentSubTransaction() };
-        assert_eq!(Principal::current(), Some(somebody()));
+        assert_eq!(current(), Some(somebody()));
     }
 
     #[pg_test]
     fn a_setting_that_is_no_identity_is_none() {
         crate::gucs::set_identity(c"{\"user_id\": \"not a uuid\"}");
-        assert_eq!(Principal::current(), None);
+        assert_eq!(current(), None);
         crate::gucs::set_identity(c"not json");
-        assert_eq!(Principal::current(), None);
+        assert_eq!(current(), None);
     }
 
     #[pg_test]

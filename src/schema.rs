@@ -9,8 +9,17 @@ use crate::db;
 use crate::error::{CrmError, Result};
 
 extension_sql_file!("../sql/bootstrap.sql", name = "bootstrap", bootstrap);
-extension_sql_file!("../sql/identity.sql", name = "identity", requires = ["bootstrap"]);
-extension_sql_file!("../sql/access.sql", name = "access", requires = ["identity"]);
+extension_sql_file!("../sql/identity/caller.sql", name = "identity_caller", requires = ["bootstrap"]);
+extension_sql_file!("../sql/identity/changes.sql", name = "identity_changes", requires = ["identity_caller"]);
+extension_sql_file!("../sql/identity/keys.sql", name = "identity_keys", requires = ["identity_changes"]);
+extension_sql_file!("../sql/identity/login.sql", name = "identity_login", requires = ["identity_keys"]);
+extension_sql_file!("../sql/identity/password.sql", name = "identity_password", requires = ["identity_login"]);
+extension_sql_file!("../sql/identity/invitations.sql", name = "identity_invitations", requires = ["identity_password"]);
+extension_sql_file!("../sql/identity/providers.sql", name = "identity_providers", requires = ["identity_invitations"]);
+extension_sql_file!("../sql/identity/api_keys.sql", name = "identity_api_keys", requires = ["identity_providers"]);
+extension_sql_file!("../sql/identity/platform.sql", name = "identity_platform", requires = ["identity_api_keys"]);
+extension_sql_file!("../sql/identity/upkeep.sql", name = "identity_upkeep", requires = ["identity_platform"]);
+extension_sql_file!("../sql/access.sql", name = "access", requires = ["identity_upkeep"]);
 extension_sql_file!("../sql/records.sql", name = "records", requires = ["access"]);
 extension_sql_file!("../sql/edge.sql", name = "edge", requires = ["records"]);
 extension_sql_file!("../sql/crm/demo.sql", name = "demo", requires = ["edge"]);
@@ -22,11 +31,17 @@ macro_rules! table_files {
 }
 
 /// Run in this order; a file may lean on those before it.
-const TABLE_FILES: [(&str, &str); 6] = table_files![
+const TABLE_FILES: [(&str, &str); 12] = table_files![
     "entities/organizations.sql",
     "entities/users.sql",
     "entities/memberships.sql",
-    "entities/private.sql",
+    "entities/identity/settings.sql",
+    "entities/identity/signing_keys.sql",
+    "entities/identity/passwords.sql",
+    "entities/identity/sessions.sql",
+    "entities/identity/invitations.sql",
+    "entities/identity/identity_providers.sql",
+    "entities/identity/api_keys.sql",
     "entities/accounts.sql",
     "entities/contacts.sql",
 ];

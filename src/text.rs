@@ -45,7 +45,9 @@ fn within(value: &str, max: usize) -> Checked<String> {
 pub fn email(value: &str) -> Checked<String> {
     let options = Options::default().with_required_tld().without_display_text().without_domain_literal();
     let value = value.trim();
-    if value.len() > EMAIL_MAX || EmailAddress::parse_with_options(value, options).is_err() {
+    // The Kelvin sign would become a k: two addresses must not fold into one.
+    let folds = value.chars().any(|c| !c.is_ascii() && c.to_lowercase().any(|lower| lower.is_ascii()));
+    if folds || value.len() > EMAIL_MAX || EmailAddress::parse_with_options(value, options).is_err() {
         return Err("not a valid e-mail address".into());
     }
     Ok(value.to_lowercase())
@@ -119,6 +121,7 @@ mod tests {
             "a b@example.com",
             "Ann <ann@example.com>",
             "ann@[127.0.0.1]",
+            "\u{212a}ate@example.com",
         ] {
             assert!(email(bad).is_err(), "{bad:?}");
         }

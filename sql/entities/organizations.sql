@@ -7,6 +7,8 @@ create table crm.organizations (
     slug text not null,
     name text not null,
     status text not null default 'active',
+    status_reason text,
+    status_changed_at timestamptz,
     country text,
     currency text not null default 'USD',
     time_zone text not null default 'UTC',
@@ -17,6 +19,7 @@ create table crm.organizations (
     constraint organizations_slug_check check (slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$' and char_length(slug) between 1 and 63),
     constraint organizations_name_check check (char_length(name) between 1 and 200),
     constraint organizations_status_check check (status in ('active', 'suspended', 'cancelled')),
+    constraint organizations_status_reason_check check (char_length(status_reason) <= 500),
     constraint organizations_country_check check (country ~ '^[A-Z]{2}$'),
     constraint organizations_currency_check check (currency ~ '^[A-Z]{3}$')
 );
@@ -31,12 +34,14 @@ create policy organizations_all_definer on crm.organizations for all to crm_defi
     using (true) with check (true);
 
 grant select on crm.organizations to crm_app, crm_multi, crm_backup;
-grant select, insert, update on crm.organizations to crm_definer;
+grant select, insert, update, delete on crm.organizations to crm_definer;
 
 comment on table crm.organizations is
     'The organizations (tenants) the caller is a member of; with an active organization, that one.';
 comment on column crm.organizations.slug is 'Short name for URLs and headers (X-Org-ID), unique, lower case, made from the name.';
 comment on column crm.organizations.status is 'active, suspended or cancelled; only an active organization can be worked in.';
+comment on column crm.organizations.status_reason is 'Why it was suspended or cancelled.';
+comment on column crm.organizations.status_changed_at is 'When it was suspended, cancelled or resumed.';
 comment on column crm.organizations.country is 'ISO 3166-1 alpha-2. Phone numbers without a country code are read as numbers of this country.';
 comment on column crm.organizations.currency is 'ISO 4217, the default for amounts.';
 comment on column crm.organizations.time_zone is 'IANA time zone name.';

@@ -7,6 +7,7 @@ create table crm.users (
     email text not null,
     full_name text,
     status text not null default 'active',
+    email_verified_at timestamptz,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint users_pkey primary key (id),
@@ -30,4 +31,5 @@ grant select, insert, update on crm.users to crm_definer;
 
 comment on table crm.users is 'People: the caller and the members of the organizations the caller is looking at.';
 comment on column crm.users.email is 'Lower case; what one logs in with.';
+comment on column crm.users.email_verified_at is 'When the user last proved to read this address; null: never.';
 comment on column crm.users.status is 'active, disabled or deleted; only an active user can act.';

@@ -1,3 +1,4 @@
 //! What a caller may do.
 
 pub mod roles;
+pub mod scopes;

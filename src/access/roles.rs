@@ -33,13 +33,38 @@ impl Role {
 
     /// Whether the role permits `resource.action`; what is not known is not permitted.
     pub fn permits(self, permission: &str) -> bool {
-        match permission.split_once('.') {
-            Some((_, "read")) => true,
-            Some((_, "create" | "update" | "delete")) => self != Self::ReadOnly,
+        let Some((resource, action)) = permission.split_once('.') else { return false };
+        let administers = matches!(self, Self::Owner | Self::Admin);
+        match action {
+            "read" if KEPT_BY_ADMINISTRATORS.contains(&resource) => administers,
+            "read" => true,
+            "create" | "update" | "delete" if ADMINISTRATION.contains(&resource) => administers,
+            "create" | "update" | "delete" => self != Self::ReadOnly,
+            _ => false,
+        }
+    }
+
+    /// Whether a scope, `*` in it standing for anything, is within what the role permits.
+    pub fn may_delegate(self, scope: &str) -> bool {
+        // What an owner or administrator may do is everything there is in the organization.
+        matches!(self, Self::Owner | Self::Admin) || (!scope.contains('*') && self.permits(scope))
+    }
+
+    /// Whether somebody with this role may make somebody else that one: nobody gives more than they have.
+    pub fn may_grant(self, other: Self) -> bool {
+        match self {
+            Self::Owner => true,
+            Self::Admin => other != Self::Owner,
             _ => false,
         }
     }
 }
+
+/// Only owners and administrators write here …
+const ADMINISTRATION: [&str; 4] = ["organizations", "memberships", "invitations", "api_keys"];
+
+/// … and read here.
+const KEPT_BY_ADMINISTRATORS: [&str; 2] = ["invitations", "api_keys"];
 
 #[cfg(test)]
 mod tests {
@@ -60,6 +85,31 @@ mod tests {
             for permission in ["", "contacts", "contacts.", "contacts.reads", ".", "contacts.read.all"] {
                 assert!(!role.permits(permission), "{role:?} {permission:?}");
             }
+        }
+    }
+
+    #[test]
+    fn only_owners_and_administrators_administer() {
+        for role in Role::ALL {
+            let administers = matches!(role, Role::Owner | Role::Admin);
+            for resource in ["organizations", "memberships", "invitations", "api_keys"] {
+                assert_eq!(role.permits(&format!("{resource}.create")), administers, "{role:?} {resource}");
+            }
+            assert_eq!(role.permits("invitations.read"), administers, "{role:?}");
+            assert!(role.permits("memberships.read"), "{role:?}");
+            assert_eq!(role.may_delegate("*.*"), administers, "{role:?}");
+        }
+        assert!(Role::Sales.may_delegate("contacts.read"));
+        assert!(!Role::ReadOnly.may_delegate("contacts.update"));
+    }
+
+    #[test]
+    fn nobody_grants_more_than_they_have() {
+        assert!(Role::Owner.may_grant(Role::Owner));
+        assert!(Role::Admin.may_grant(Role::Admin));
+        assert!(!Role::Admin.may_grant(Role::Owner));
+        for role in [Role::Manager, Role::Sales, Role::Support, Role::ReadOnly] {
+            assert!(Role::ALL.into_iter().all(|other| !role.may_grant(other)), "{role:?}");
         }
     }
 

@@ -34,7 +34,7 @@ fn load_demo(password: Option<&str>) -> Result<JsonB, ErrorReport> {
     let organization = create_organization("Demo")?;
     let mut owner = None;
     for (email, full_name, role) in USERS {
-        let user = create_user(email, &password, Some(full_name))?;
+        let user = create_user(email, Some(&password), Some(full_name))?;
         add_member(organization, user, role)?;
         owner.get_or_insert(user);
     }
@@ -64,8 +64,8 @@ fn already_loaded() -> Result<bool> {
 /// contacts there are.
 fn fill(organization: Uuid, owner: Uuid) -> Result<(i64, i64)> {
     let before = gucs::identity().unwrap_or_default();
-    let active = ActiveOrganization { id: organization, role: Role::Owner, country: None };
-    Principal { user_id: owner, session_id: Uuid::nil(), organization: Some(active) }.assume()?;
+    let active = ActiveOrganization { id: organization, role: Some(Role::Owner), country: None };
+    Principal { user_id: Some(owner), organization: Some(active), ..Principal::default() }.assume()?;
     db::run(DATA)?;
     let counts = (
         count("select count(*) from crm.accounts where org_id = $1", organization)?,

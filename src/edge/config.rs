@@ -8,7 +8,8 @@ use pgrx::prelude::*;
 
 use crate::error::{CrmError, Result};
 use crate::gucs;
-use crate::identity::{key_store, session};
+use crate::identity::settings::Settings;
+use crate::identity::{key_store, providers};
 
 /// Every name is set each time, also to its default: what is left out could be given by the owner of the database with
 /// ALTER DATABASE … SET pgrst.…
@@ -38,9 +39,15 @@ fn postgrest_config() -> Result<(), ErrorReport> {
     for (name, value) in FIXED {
         set(name, value)?;
     }
-    let JsonB(keys) = key_store::public_keys()?;
+    let JsonB(mut keys) = key_store::public_keys()?;
+    let foreign = providers::foreign_keys()?;
+    // Other issuers' tokens are made for another audience; which, the database looks at.
+    let audience = if foreign.is_empty() { Settings::current()?.audience.clone() } else { String::new() };
+    if let Some(keys) = keys.get_mut("keys").and_then(|keys| keys.as_array_mut()) {
+        keys.extend(foreign);
+    }
     set("jwt_secret", &keys.to_string())?;
-    set("jwt_aud", &session::audience()?)?;
+    set("jwt_aud", &audience)?;
     Ok(())
 }
 

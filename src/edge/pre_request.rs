@@ -1,84 +1,213 @@
-//! The start of every request. Runs in READ ONLY transactions too, so nothing is written here.
+//! The start of every request, and of a SQL client's transaction. Runs in READ ONLY transactions too.
+//!
+//! The three functions here are what PostgreSQL calls itself, without pgrx's wrapper, because of what they raise; see
+//! [`Refusal::raise`].
+
+use std::ffi::CStr;
 
 use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::submodules::panic::pgrx_extern_c_guard;
 use pgrx::prelude::*;
-use pgrx::{JsonB, PgLogLevel};
+use pgrx::{IntoDatum, JsonB, PgLogLevel};
 
-use super::request::Headers;
-use crate::error::{CrmError, Refusal, Result};
+use super::request::{Client, Headers};
+use crate::db;
+use crate::error::{Refusal, Result};
 use crate::gucs;
-use crate::identity::principal::{Principal, outer_role};
-use crate::identity::verify;
+use crate::identity::api_keys;
+use crate::identity::principal::{Principal, describe, outer_role};
+use crate::identity::verify::{self, Identity};
 
-/// What becomes of a call that establishes an identity: NULL is good, else the refusal to raise.
-fn answer(outcome: Result<(), Refusal>) -> Result<Option<JsonB>, ErrorReport> {
-    let Err(refusal) = outcome else { return Ok(None) };
-    let refusal = serde_json::to_value(refusal).map_err(|_| CrmError::internal("the refusal has no JSON form"))?;
-    Ok(Some(JsonB(refusal)))
+/// Declares a function of PostgreSQL's version 1 calling convention: computes inside pgrx's guard, and raises a refusal
+/// outside of it, where nothing is left to be dropped.
+macro_rules! raising {
+    ($name:ident, $info:ident, $compute:path) => {
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $info() -> *const pg_sys::Pg_finfo_record {
+            static RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+            &RECORD
+        }
+
+        /// # Safety
+        ///
+        /// For the function manager.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C-unwind" fn $name(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+            // SAFETY: the call comes from the function manager; the verdict holds no memory of its own.
+            unsafe {
+                let verdict: Result<pg_sys::Datum, Refusal> = pgrx_extern_c_guard(|| match $compute(call) {
+                    Ok(verdict) => verdict,
+                    Err(error) => {
+                        ErrorReport::from(error).report(PgLogLevel::ERROR);
+                        Err(Refusal::TOKEN)
+                    }
+                });
+                match verdict {
+                    Ok(datum) => datum,
+                    Err(refusal) => refusal.raise(),
+                }
+            }
+        }
+    };
 }
 
-#[pg_extern(sql = false)]
-fn begin_request() -> Result<Option<JsonB>, ErrorReport> {
+raising!(pre_request_wrapper, pg_finfo_pre_request_wrapper, pre_request);
+raising!(authenticate_wrapper, pg_finfo_authenticate_wrapper, authenticate);
+raising!(authenticate_api_key_wrapper, pg_finfo_authenticate_api_key_wrapper, authenticate_api_key);
+
+type Verdict = Result<Result<pg_sys::Datum, Refusal>>;
+
+fn pre_request(_: pg_sys::FunctionCallInfo) -> Verdict {
     gucs::begin_request();
     Principal::forget();
-    answer(establish()?)
-}
-
-/// The role PostgREST switched to, the token it verified and the token that arrived must tell the same story.
-fn establish() -> Result<Result<(), Refusal>> {
-    let headers = Headers::parse(gucs::request_setting(c"request.headers").as_deref());
+    let headers = gucs::request_setting(c"request.headers");
+    let headers = Headers::parse(headers.as_deref());
     if headers.wants_estimated_count() {
         return Ok(Err(Refusal::COUNT_ESTIMATE));
     }
     let role = outer_role();
-    let token = match (role.as_str(), headers.bearer()) {
-        ("crm_anon", None) => return Ok(Ok(())),
-        ("crm_anon", Some(_)) => return Ok(Err(Refusal::TOKEN)),
-        ("crm_app" | "crm_multi", None) => return Ok(Err(Refusal::TOKEN_MISSING)),
-        ("crm_app" | "crm_multi", Some(token)) => token,
-        _ => return Ok(Err(Refusal::ROLE)),
+    let established = match (role.as_str(), headers.bearer(), headers.api_key()) {
+        (_, Some(_), Some(_)) => Err(Refusal::TWO_CREDENTIALS),
+        ("crm_anon", None, None) => Ok(()),
+        ("crm_anon", None, Some(key)) => with_key(key, &headers)?,
+        ("crm_anon", Some(token), None) => with_external_token(token, &headers)?,
+        ("crm_app" | "crm_multi", Some(token), None) => with_token(token, &role, &headers)?,
+        ("crm_app" | "crm_multi", None, _) => Err(Refusal::TOKEN_MISSING),
+        _ => Err(Refusal::ROLE),
     };
+    if let Err(refusal) = established {
+        return Ok(Err(refusal));
+    }
+    let key = Principal::current().and_then(|principal| principal.api_key.as_ref().map(|key| key.id));
+    db::as_definer(|| api_keys::note_use(key))?;
+    Ok(Ok(pg_sys::Datum::null()))
+}
+
+/// The role PostgREST switched to, the token it verified and the token that arrived must tell the same story.
+fn with_token(token: &str, role: &str, headers: &Headers) -> Result<Result<(), Refusal>> {
     let wanted = match headers.organization() {
         Ok(wanted) => wanted,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let verified = match verify::signature(token)? {
-        Ok(verified) => verified,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    // With two Authorization headers PostgREST checks the first and hands on the last.
-    let checked_by_postgrest = gucs::request_setting(c"request.jwt.claims")
-        .and_then(|claims| serde_json::from_str::<serde_json::Value>(&claims).ok());
-    if checked_by_postgrest.as_ref() != Some(&verified.payload) || verified.claims.role != role {
-        return Ok(Err(Refusal::TOKEN));
-    }
-    assume(&verified, wanted)
+    db::as_definer(|| {
+        let verified = match verify::signature(token)? {
+            Ok(verified) => verified,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let checked =
+            gucs::with_request_setting(c"request.jwt.claims", |claims| verified.is_what_was_checked(token, claims));
+        if checked != Some(true) || verified.claims.role != role {
+            return Ok(Err(Refusal::TOKEN));
+        }
+        let identity = verify::token_identity(&verified, wanted)?;
+        Ok(identity.map(|identity| gucs::set_identity(&identity.setting)))
+    })
 }
 
-#[pg_extern(sql = false)]
-fn begin_with_token(token: &str) -> Result<Option<JsonB>, ErrorReport> {
+/// The request came without a token, and goes on as what its key stands for.
+fn with_key(key: &str, headers: &Headers) -> Result<Result<(), Refusal>> {
+    let identity = match db::as_definer(|| verify::key_identity(key))? {
+        Ok(identity) => identity,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let named = match headers.organization() {
+        Ok(named) => named,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    // A key has its organization; a header can only agree.
+    let own = identity.principal.org_id();
+    let agrees = match &named {
+        None => true,
+        Some(verify::OrganizationRef::Id(id)) => own == Some(*id),
+        Some(verify::OrganizationRef::Slug(slug)) => {
+            own.is_some() && own == db::as_definer(|| verify::org_of_slug(slug))?
+        }
+    };
+    if !agrees {
+        return Ok(Err(Refusal::ORGANIZATION));
+    }
+    go_on_as(if own.is_some() { c"crm_app" } else { c"crm_service" }, &identity);
+    Ok(Ok(()))
+}
+
+/// PostgREST knows the issuer's keys, but found no role of ours in its token.
+fn with_external_token(token: &str, headers: &Headers) -> Result<Result<(), Refusal>> {
+    let wanted = match headers.organization() {
+        Ok(wanted) => wanted,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let claims = gucs::request_setting(c"request.jwt.claims").unwrap_or_default();
+    let identity = match db::as_definer(|| verify::external_identity(token, &claims, wanted))? {
+        Ok(identity) => identity,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    go_on_as(if identity.principal.organization.is_some() { c"crm_app" } else { c"crm_multi" }, &identity);
+    Ok(Ok(()))
+}
+
+fn go_on_as(role: &CStr, identity: &Identity) {
+    gucs::set_role(role);
+    if let Some(timeout) = &identity.statement_timeout {
+        gucs::set_local_as_user(c"statement_timeout", timeout);
+    }
+    gucs::set_identity(&identity.setting);
+}
+
+fn authenticate(call: pg_sys::FunctionCallInfo) -> Verdict {
+    begin();
+    // SAFETY: the declared argument.
+    let token = unsafe { pgrx::fcinfo::pg_getarg::<&str>(call, 0) }.unwrap_or_default();
+    let identity = db::as_definer(|| match verify::signature(token)? {
+        Ok(verified) => verify::token_identity(&verified, None),
+        Err(refusal) => Ok(Err(refusal)),
+    })?;
+    Ok(identity.map(|identity| assume(&identity)))
+}
+
+fn authenticate_api_key(call: pg_sys::FunctionCallInfo) -> Verdict {
+    begin();
+    // SAFETY: the declared argument.
+    let key = unsafe { pgrx::fcinfo::pg_getarg::<&str>(call, 0) }.unwrap_or_default();
+    let identity = db::as_definer(|| verify::key_identity(key.trim()))?;
+    let identity = match identity {
+        Ok(identity) => identity,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let id = identity.principal.api_key.as_ref().map(|key| key.id);
+    db::as_definer(|| api_keys::note_use(id))?;
+    Ok(Ok(assume(&identity)))
+}
+
+/// Nothing is set for a caller who is refused, and what was set before is gone.
+fn begin() {
     Principal::forget();
     // SAFETY: reads a flag of the transaction manager.
     if !unsafe { pg_sys::IsTransactionBlock() } {
         ErrorReport::new(
             PgSqlErrorCode::ERRCODE_NO_ACTIVE_SQL_TRANSACTION,
-            "crm.authenticate has no effect beyond this statement: the identity ends with the transaction",
+            "this has no effect beyond the statement: the identity ends with the transaction",
             "",
         )
         .set_hint("Call it between BEGIN and COMMIT.")
         .report(PgLogLevel::WARNING);
     }
-    let outcome = match verify::signature(token)? {
-        Ok(verified) => assume(&verified, None)?,
-        Err(refusal) => Err(refusal),
-    };
-    answer(outcome)
 }
 
-/// The last step, after every check: nothing is set for a caller who is refused.
-fn assume(verified: &verify::Verified, wanted: Option<verify::OrganizationRef>) -> Result<Result<(), Refusal>> {
-    match verify::principal(verified, wanted)? {
-        Ok(principal) => Ok(Ok(principal.assume()?)),
-        Err(refusal) => Ok(Err(refusal)),
+/// Makes it the transaction's identity, and tells which that is.
+fn assume(identity: &Identity) -> pg_sys::Datum {
+    gucs::set_identity(&identity.setting);
+    let mut told = describe(Some(&identity.principal));
+    if let Some(told) = told.as_object_mut() {
+        told.remove("database_role");
+    }
+    JsonB(told).into_datum().unwrap_or(pg_sys::Datum::null())
+}
+
+/// Who sent this request, behind so many proxies. Of a SQL client nothing is known: its connection may be an
+/// application's, for all of its users.
+pub fn client(proxies: usize) -> Client {
+    match gucs::request_setting(c"request.headers") {
+        Some(headers) => Headers::parse(Some(&headers)).client(proxies),
+        None => Client::default(),
     }
 }

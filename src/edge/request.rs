@@ -1,34 +1,83 @@
 //! The parts of an HTTP request the CRM looks at, as PostgREST hands them on. Pure: headers are a client's words.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr};
+
+use serde::Deserialize;
 
 use crate::error::Refusal;
 use crate::identity::verify::OrganizationRef;
 
-/// Header names in lower case.
-#[derive(Debug, Default)]
-pub struct Headers(HashMap<String, String>);
+/// Those of the headers that are looked at.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Headers<'a> {
+    #[serde(borrow)]
+    authorization: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    x_api_key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    x_org_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    x_tenant_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    prefer: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    x_forwarded_for: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    user_agent: Option<Cow<'a, str>>,
+}
 
-impl Headers {
+/// Who sent a request, as far as that is known.
+#[derive(Debug, Default, PartialEq)]
+pub struct Client {
+    pub address: Option<String>,
+    /// What failures are counted by: the address, of IPv6 the /64 that one subscriber has.
+    pub network: Option<String>,
+    pub user_agent: Option<String>,
+}
+
+const USER_AGENT_MAX: usize = 300;
+
+impl<'a> Headers<'a> {
     /// `request.headers`; what is not a JSON object of strings has no headers.
-    pub fn parse(json: Option<&str>) -> Self {
-        Self(json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default())
+    pub fn parse(json: Option<&'a str>) -> Self {
+        json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+    /// The API key of `x-api-key`.
+    pub fn api_key(&self) -> Option<&str> {
+        self.x_api_key.as_deref().map(str::trim)
+    }
+
+    /// The client behind so many proxies. What stands further left in X-Forwarded-For, anybody can write there.
+    pub fn client(&self, proxies: usize) -> Client {
+        let address = self.x_forwarded_for.as_deref().filter(|_| proxies > 0).and_then(|list| {
+            let last_first: Vec<_> = list.rsplit(',').map(str::trim).collect();
+            last_first.get(proxies - 1).and_then(|address| address.parse::<IpAddr>().ok())
+        });
+        let address = address.map(|address| address.to_canonical());
+        let user_agent = self
+            .user_agent
+            .as_deref()
+            .map(|agent| agent.chars().filter(|c| !c.is_control()).take(USER_AGENT_MAX).collect::<String>());
+        Client {
+            address: address.map(|address| address.to_string()),
+            network: address.map(network),
+            user_agent: user_agent.filter(|agent| !agent.is_empty()),
+        }
     }
 
     /// The token of `Authorization: Bearer …` (RFC 6750; the scheme's case does not matter).
     pub fn bearer(&self) -> Option<&str> {
-        let (scheme, token) = self.get("authorization")?.trim().split_once(' ')?;
+        let (scheme, token) = self.authorization.as_deref()?.trim().split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     }
 
     /// The organization named by `X-Org-ID` or `X-Tenant-ID`.
     pub fn organization(&self) -> Result<Option<OrganizationRef>, Refusal> {
-        let named = |name| self.get(name).map(OrganizationRef::parse);
-        match (named("x-org-id"), named("x-tenant-id")) {
+        let named = |header: &Option<Cow<str>>| header.as_deref().map(OrganizationRef::parse);
+        match (named(&self.x_org_id), named(&self.x_tenant_id)) {
             (Some(one), Some(other)) if one != other => Err(Refusal::ORGANIZATION_AMBIGUOUS),
             (one, other) => Ok(one.or(other)),
         }
@@ -36,7 +85,7 @@ impl Headers {
 
     /// Whether `Prefer` asks for a count from the planner's statistics, which know every tenant's rows.
     pub fn wants_estimated_count(&self) -> bool {
-        self.get("prefer").is_some_and(|prefer| {
+        self.prefer.as_deref().is_some_and(|prefer| {
             prefer.split([',', ';']).filter_map(|part| part.split_once('=')).any(|(name, value)| {
                 let value = value.trim().trim_matches('"');
                 name.trim().eq_ignore_ascii_case("count") && !value.eq_ignore_ascii_case("exact")
@@ -45,13 +94,57 @@ impl Headers {
     }
 }
 
+fn network(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
-    fn headers(pairs: &[(&str, &str)]) -> Headers {
+    fn headers(pairs: &[(&str, &str)]) -> Headers<'static> {
         let map: HashMap<_, _> = pairs.iter().copied().collect();
-        Headers::parse(Some(&serde_json::to_string(&map).unwrap()))
+        Headers::parse(Some(serde_json::to_string(&map).unwrap().leak()))
+    }
+
+    #[test]
+    fn the_client_is_the_last_that_a_trusted_proxy_saw() {
+        let address = |list: &str, proxies| headers(&[("x-forwarded-for", list)]).client(proxies).address;
+        assert_eq!(address("203.0.113.7", 1).as_deref(), Some("203.0.113.7"));
+        assert_eq!(address("1.1.1.1, 203.0.113.7", 1).as_deref(), Some("203.0.113.7"));
+        assert_eq!(address("1.1.1.1, 203.0.113.7, 10.0.0.1", 2).as_deref(), Some("203.0.113.7"));
+        assert_eq!(address("::ffff:203.0.113.7", 1).as_deref(), Some("203.0.113.7"));
+        for (list, proxies) in
+            [("203.0.113.7", 0), ("203.0.113.7", 2), ("", 1), ("not an address", 1), ("203.0.113.7, x", 1)]
+        {
+            assert_eq!(address(list, proxies), None, "{list} {proxies}");
+        }
+        assert_eq!(headers(&[]).client(1), Client::default());
+    }
+
+    #[test]
+    fn an_ipv6_subscriber_is_one_network() {
+        let network = |address: &str| headers(&[("x-forwarded-for", address)]).client(1).network;
+        assert_eq!(network("2001:db8:1:2:3:4:5:6").as_deref(), Some("2001:db8:1:2::/64"));
+        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::1"));
+        assert_eq!(network("203.0.113.7").as_deref(), Some("203.0.113.7"));
+    }
+
+    #[test]
+    fn a_user_agent_is_one_short_line() {
+        let agent = |agent: &str| headers(&[("user-agent", agent)]).client(1).user_agent;
+        assert_eq!(agent("curl/8.0").as_deref(), Some("curl/8.0"));
+        assert_eq!(agent("a\u{1b}[31mb").as_deref(), Some("a[31mb"));
+        assert_eq!(agent(&"x".repeat(1000)).map(|agent| agent.len()), Some(USER_AGENT_MAX));
+        assert_eq!(agent(""), None);
     }
 
     #[test]

@@ -3,17 +3,21 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, PgBuiltInOids};
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::answer::{self, given};
+use super::failures::{self, Counter, Locked};
 use super::password;
 use super::principal::{Principal, from_pg, memberships_of, to_pg};
-use super::session::{self, Kind};
-use super::verify::OrganizationRef;
+use super::recovery;
+use super::session::{self, Kind, Tokens};
+use super::settings::Settings;
+use super::verify::{self, OrganizationRef};
 use crate::access::roles::Role;
 use crate::db;
+use crate::edge::pre_request::client;
 use crate::error::{CrmError, Result};
-use crate::gucs;
 use crate::text;
 
 const SLUG_MAX: usize = 50;
@@ -25,99 +29,217 @@ fn register(
     organization_name: Option<&str>,
     full_name: Option<&str>,
 ) -> Result<JsonB, ErrorReport> {
-    let user = create_user(given("email", email)?, given("password", password)?, full_name)?;
+    answer::needs_post("register")?;
+    let email = given("email", email)?;
+    let user = create_user(email, Some(given("password", password)?), full_name)?;
     let organization = create_organization(given("organization_name", organization_name)?)?;
     add_member(organization, user, Role::Owner)?;
-    Ok(JsonB(welcome(user, Some(organization))?))
+    recovery::send_verification(user)?;
+    Ok(JsonB(welcome(user, Some(organization), &Kind::Password)?))
 }
+
+/// The same words for an e-mail that nobody has.
+const WRONG: &str = "the e-mail or the password is wrong";
+
+const LOCKED: &str = "too many failed logins: try again later";
 
 #[pg_extern(sql = false)]
 fn login(email: Option<&str>, password: Option<&str>, organization: Option<&str>) -> Result<JsonB, ErrorReport> {
-    // SAFETY: reads a flag of the transaction manager.
-    if unsafe { pg_sys::XactReadOnly } {
-        // Said before the password is looked at: a GET request has it in its URL.
-        return Err(CrmError::ReadOnly { message: "login needs a POST request".into() }.into());
-    }
-    let Some(user) = user_with_password(given("email", email)?, given("password", password)?)? else {
-        return Ok(refuse(401, "28P01", "the e-mail or the password is wrong"));
+    answer::needs_post("login")?;
+    let email = given("email", email)?.trim().to_lowercase();
+    let user = match check_password(&email, given("password", password)?)? {
+        Verdict::Right(user) => user,
+        Verdict::Wrong => return Ok(answer::refuse(401, "28P01", WRONG)),
+        Verdict::Locked(Locked(seconds)) => return Ok(answer::refuse_until(seconds, LOCKED)),
     };
     let active = match active_organization(user, organization)? {
         Ok(active) => active,
-        Err(()) => return Ok(refuse(403, "42501", "no access to this organization")),
+        Err(()) => return Ok(answer::refuse(403, "42501", "no access to this organization")),
     };
-    Ok(JsonB(welcome(user, active)?))
+    Ok(JsonB(welcome(user, active, &Kind::Password)?))
 }
 
 #[pg_extern(sql = false)]
 fn me() -> Result<JsonB, ErrorReport> {
-    let Some(principal) = Principal::current() else {
-        return Err(CrmError::forbidden("nobody is logged in").into());
-    };
-    Ok(JsonB(profile(principal.user_id, principal.org_id())?))
+    let current = Principal::current().ok_or_else(|| CrmError::forbidden("nobody is logged in"))?;
+    let user = current.user_id.ok_or_else(|| CrmError::forbidden("an API key is nobody"))?;
+    Ok(JsonB(profile(user, current.org_id())?))
 }
 
-#[pg_extern(sql = false)]
-fn issue_token(user_id: Option<pgrx::Uuid>, org_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
-    let user = from_pg(given("user_id", user_id)?);
-    let organization = org_id.map(from_pg);
-    let memberships = memberships_of(user)?;
-    if organization.is_some_and(|wanted| memberships.iter().all(|(org, _)| *org != wanted)) || !is_active(user)? {
-        return Err(CrmError::forbidden("this user is not an active member of this organization").into());
+/// What becomes of a password.
+pub enum Verdict {
+    Right(Uuid),
+    Wrong,
+    Locked(Locked),
+}
+
+/// Whose password this is, within what failures allow. Every way through does the same work: what comes back and when
+/// tells nothing of an e-mail.
+pub fn check_password(email: &str, password: &str) -> Result<Verdict> {
+    let settings = Settings::current()?;
+    let address = client(settings.trusted_proxies).network;
+    if let Some(address) = &address
+        && let Some(seconds) = failures::wait(Counter::Address, address)?
+    {
+        return Ok(Verdict::Locked(Locked(seconds)));
     }
-    let token = session::open(user, organization, Kind::Service)?;
-    let mut answer = to_json(&token)?;
-    // The names that backends which follow the older convention look for.
-    answer["token"] = json!(token.access_token);
-    answer["expiresIn"] = json!(token.expires_in);
-    Ok(JsonB(answer))
+    if let Err(locked) = failures::admit(Counter::Account, email)? {
+        return Ok(Verdict::Locked(locked));
+    }
+    let stored = stored_password(email)?;
+    let cost = settings.password_cost();
+    let outcome = password::verify(password, stored.as_ref().map(|(_, hash)| hash.as_str()), &cost);
+    let Some((user, _)) = stored.filter(|_| outcome.right) else {
+        let locked = address.map(|address| failures::admit(Counter::Address, &address)).transpose()?;
+        failures::clear(10)?;
+        // Others may have failed from there while this one was looked at.
+        return Ok(match locked {
+            Some(Err(locked)) => Verdict::Locked(locked),
+            _ => Verdict::Wrong,
+        });
+    };
+    failures::forgive(Counter::Account, email)?;
+    if outcome.rehash {
+        store_password(user, &hash_password(password)?)?;
+    }
+    Ok(Verdict::Right(user))
 }
 
-/// An argument that SQL allows to be NULL and the function does not.
-fn given<T>(argument: &str, value: Option<T>) -> Result<T> {
-    value.ok_or_else(|| CrmError::invalid(argument, "is missing"))
+fn stored_password(email: &str) -> Result<Option<(Uuid, String)>> {
+    db::write(
+        "select u.id, p.hash
+         from crm.users as u
+         join crm_private.passwords as p on p.user_id = u.id
+         where u.email = $1 and u.status = 'active'",
+        &[email.into()],
+        |rows| {
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            let (user, hash) = rows.first().get_two::<pgrx::Uuid, String>()?;
+            Ok(user.map(from_pg).zip(hash))
+        },
+    )
 }
 
-/// Makes a user who can log in.
-pub fn create_user(email: &str, password: &str, full_name: Option<&str>) -> Result<Uuid> {
+pub fn hash_password(password: &str) -> Result<String> {
+    let cost = Settings::current()?.password_cost();
+    password::hash(password, &cost).map_err(|_| CrmError::internal("the password could not be hashed"))
+}
+
+pub fn store_password(user: Uuid, hash: &str) -> Result<()> {
+    db::execute(
+        "insert into crm_private.passwords (user_id, hash) values ($1, $2)
+         on conflict (user_id) do update set hash = excluded.hash, changed_at = now()",
+        &[to_pg(user).into(), hash.into()],
+    )?;
+    Ok(())
+}
+
+/// Says what is wrong with a new password of somebody with this e-mail and name.
+pub fn check_new_password(argument: &str, password: &str, email: &str, full_name: Option<&str>) -> Result<()> {
+    let rules = Settings::current()?.password_rules();
+    let about: Vec<_> = std::iter::once(email).chain(full_name).collect();
+    password::check(password, &rules, &about).map_err(|problem| CrmError::invalid(argument, problem))
+}
+
+/// Makes a user; without a password, one who cannot log in with one yet.
+pub fn create_user(email: &str, password: Option<&str>, full_name: Option<&str>) -> Result<Uuid> {
     let email = text::email(email).map_err(|problem| CrmError::invalid("email", problem))?;
-    password::check(password).map_err(|problem| CrmError::invalid("password", problem))?;
     let full_name = full_name.map(|name| text::line(name, 200)).transpose();
-    let full_name = full_name.map_err(|problem| CrmError::invalid("full_name", problem))?;
+    let full_name =
+        full_name.map_err(|problem| CrmError::invalid("full_name", problem))?.filter(|name| !name.is_empty());
     // Before the e-mail is looked at, so that the time taken does not tell whether it is known.
-    let hash = password::hash(password).map_err(|_| CrmError::internal("the password could not be hashed"))?;
+    let hash = match password {
+        Some(password) => {
+            check_new_password("password", password, &email, full_name.as_deref())?;
+            Some(hash_password(password)?)
+        }
+        None => None,
+    };
+    let user = insert_user(&email, full_name.as_deref())?.ok_or_else(|| CrmError::Conflict {
+        message: "this e-mail cannot be registered".into(),
+        hint: "If it is yours, log in with /rpc/login.".into(),
+    })?;
+    if let Some(hash) = hash {
+        store_password(user, &hash)?;
+    }
+    Ok(user)
+}
+
+/// `None` when the e-mail is somebody's.
+fn insert_user(email: &str, full_name: Option<&str>) -> Result<Option<Uuid>> {
     let user = db::execute_returning::<pgrx::Uuid>(
         "insert into crm.users (email, full_name) values ($1, $2) on conflict (email) do nothing returning id",
         &[email.into(), full_name.into()],
     )?;
-    let Some(user) = user else {
-        return Err(CrmError::Conflict {
-            message: "this e-mail cannot be registered".into(),
-            hint: "If it is yours, log in with /rpc/login.".into(),
-        });
-    };
-    db::execute("insert into crm_private.passwords (user_id, hash) values ($1, $2)", &[user.into(), hash.into()])?;
-    Ok(from_pg(user))
+    Ok(user.map(from_pg))
 }
 
 /// Makes an organization under a slug of its own.
 pub fn create_organization(name: &str) -> Result<Uuid> {
-    let name = text::line(name, 200).map_err(|problem| CrmError::invalid("organization_name", problem))?;
-    if name.is_empty() {
-        return Err(CrmError::invalid("organization_name", "must not be empty"));
+    create_organization_as(name, None)
+}
+
+/// The same under exactly this slug.
+pub fn create_organization_at(name: &str, slug: &str) -> Result<Uuid> {
+    let name = organization_name(name, "name")?;
+    let well_formed = slug.len() <= 63 && slug_of(slug) == slug;
+    if !well_formed {
+        return Err(CrmError::invalid("slug", "must be lower case letters and digits, in words joined by hyphens"));
     }
-    let base = slug_of(&name);
+    insert_organization(slug, &name)?.ok_or_else(|| CrmError::Conflict {
+        message: "this slug is taken".into(),
+        hint: "Choose another, or leave it out.".into(),
+    })
+}
+
+/// `None` when the slug is taken.
+fn insert_organization(slug: &str, name: &str) -> Result<Option<Uuid>> {
+    let made = db::execute_returning::<pgrx::Uuid>(
+        "insert into crm.organizations (slug, name) values ($1, $2) on conflict (slug) do nothing returning id",
+        &[slug.into(), name.into()],
+    )?;
+    Ok(made.map(from_pg))
+}
+
+/// The active user with this e-mail.
+pub fn user_by_email(email: &str) -> Result<Option<Uuid>> {
+    db::select(
+        "select id from crm.users where email = $1 and status = 'active'",
+        &[PgBuiltInOids::TEXTOID],
+        &[email.into()],
+        |rows| if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<pgrx::Uuid>()?.map(from_pg)) },
+    )
+}
+
+/// Whether it is anybody's, active or not.
+pub fn email_is_taken(email: &str) -> Result<bool> {
+    db::select(
+        "select exists (select from crm.users where email = $1)",
+        &[PgBuiltInOids::TEXTOID],
+        &[email.into()],
+        |rows| Ok(rows.first().get_one::<bool>()?.unwrap_or(true)),
+    )
+}
+
+/// The same with a slug like this text, an e-mail address for instance.
+pub fn create_organization_as(name: &str, slug_like: Option<&str>) -> Result<Uuid> {
+    let name = organization_name(name, "organization_name")?;
+    let base = slug_of(slug_like.unwrap_or(&name));
     let mut slug = base.clone();
     loop {
-        let made = db::execute_returning::<pgrx::Uuid>(
-            "insert into crm.organizations (slug, name) values ($1, $2) on conflict (slug) do nothing returning id",
-            &[slug.into(), name.as_str().into()],
-        )?;
-        match made {
-            Some(organization) => return Ok(from_pg(organization)),
+        match insert_organization(&slug, &name)? {
+            Some(organization) => return Ok(organization),
             // Random, not counted up: a number would tell how many others have the name.
             None => slug = format!("{base}-{}", &Uuid::new_v4().simple().to_string()[..8]),
         }
     }
+}
+
+pub fn organization_name(name: &str, argument: &str) -> Result<String> {
+    let name = text::line(name, 200).map_err(|problem| CrmError::invalid(argument, problem))?;
+    if name.is_empty() { Err(CrmError::invalid(argument, "must not be empty")) } else { Ok(name) }
 }
 
 fn slug_of(name: &str) -> String {
@@ -135,26 +257,7 @@ pub fn add_member(organization: Uuid, user: Uuid, role: Role) -> Result<()> {
     Ok(())
 }
 
-fn user_with_password(email: &str, password: &str) -> Result<Option<Uuid>> {
-    let found = db::select(
-        "select u.id, p.hash
-         from crm.users as u
-         join crm_private.passwords as p on p.user_id = u.id
-         where u.email = $1 and u.status = 'active'",
-        &[PgBuiltInOids::TEXTOID],
-        &[email.trim().to_lowercase().into()],
-        |rows| {
-            if rows.is_empty() { Ok(None) } else { Ok(Some(rows.first().get_two::<pgrx::Uuid, String>()?)) }
-        },
-    )?;
-    let (user, hash) = found.unwrap_or((None, None));
-    // A longer one was never accepted, so it is no password; the work is done all the same.
-    let too_long = password::check(password).is_err();
-    let right = password::verify(password, hash.as_deref().filter(|_| !too_long));
-    Ok(user.filter(|_| right).map(from_pg))
-}
-
-fn is_active(user: Uuid) -> Result<bool> {
+pub fn is_active(user: Uuid) -> Result<bool> {
     db::select(
         "select exists (select from crm.users where id = $1 and status = 'active')",
         &[PgBuiltInOids::UUIDOID],
@@ -164,7 +267,7 @@ fn is_active(user: Uuid) -> Result<bool> {
 }
 
 /// The organization to start in: the one that is named, or the only one.
-fn active_organization(user: Uuid, named: Option<&str>) -> Result<Result<Option<Uuid>, ()>> {
+pub fn active_organization(user: Uuid, named: Option<&str>) -> Result<Result<Option<Uuid>, ()>> {
     let memberships = memberships_of(user)?;
     let Some(named) = named else {
         return Ok(Ok(match memberships.as_slice() {
@@ -174,13 +277,7 @@ fn active_organization(user: Uuid, named: Option<&str>) -> Result<Result<Option<
     };
     let named = match OrganizationRef::parse(named) {
         OrganizationRef::Id(id) => Some(id),
-        OrganizationRef::Slug(slug) => db::select(
-            "select id from crm.organizations where slug = $1",
-            &[PgBuiltInOids::TEXTOID],
-            &[slug.into()],
-            |rows| if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<pgrx::Uuid>()?) },
-        )?
-        .map(from_pg),
+        OrganizationRef::Slug(slug) => verify::org_of_slug(&slug)?,
     };
     Ok(match named {
         Some(id) if memberships.iter().any(|(org, _)| *org == id) => Ok(Some(id)),
@@ -188,9 +285,13 @@ fn active_organization(user: Uuid, named: Option<&str>) -> Result<Result<Option<
     })
 }
 
-/// A new session's token with the profile.
-fn welcome(user: Uuid, organization: Option<Uuid>) -> Result<Value> {
-    let mut answer = to_json(&session::open(user, organization, Kind::Password)?)?;
+/// A new session's tokens with the profile.
+pub fn welcome(user: Uuid, organization: Option<Uuid>, kind: &Kind) -> Result<Value> {
+    with_profile(&session::open(user, organization, kind)?, user, organization)
+}
+
+pub fn with_profile(tokens: &Tokens, user: Uuid, organization: Option<Uuid>) -> Result<Value> {
+    let mut answer = answer::to_json(tokens)?;
     if let (Some(answer), Value::Object(profile)) = (answer.as_object_mut(), profile(user, organization)?) {
         answer.extend(profile);
     }
@@ -207,7 +308,7 @@ fn profile(user: Uuid, organization: Option<Uuid>) -> Result<Value> {
          )
          select jsonb_build_object(
              'user', (
-                 select jsonb_build_object('id', u.id, 'email', u.email, 'full_name', u.full_name)
+                 select jsonb_build_object('id', u.id, 'email', u.email, 'full_name', u.full_name, 'email_verified', u.email_verified_at is not null)
                  from crm.users as u where u.id = $1
              ),
              'organization', (select entry from mine where id = $2),
@@ -220,18 +321,6 @@ fn profile(user: Uuid, organization: Option<Uuid>) -> Result<Value> {
             Ok(profile.map_or(Value::Null, |JsonB(value)| value))
         },
     )
-}
-
-fn to_json(value: &impl serde::Serialize) -> Result<Value> {
-    serde_json::to_value(value).map_err(|_| CrmError::internal("the answer has no JSON form"))
-}
-
-/// A refusal that commits, in the shape of PostgREST's errors: raising would undo what has to be remembered of it.
-fn refuse(status: u16, code: &str, message: &str) -> JsonB {
-    if let Ok(status) = std::ffi::CString::new(status.to_string()) {
-        gucs::set_local_as_user(c"response.status", &status);
-    }
-    JsonB(json!({ "code": code, "message": message, "details": null, "hint": null }))
 }
 
 #[cfg(test)]

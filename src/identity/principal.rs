@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::{CStr, CString};
+use std::rc::Rc;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -9,53 +10,90 @@ use pgrx::{JsonB, PgBuiltInOids};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::platform;
 use crate::access::roles::Role;
+use crate::access::scopes;
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::gucs;
 
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+/// Who a transaction acts for: a user in a session (perhaps with support acting as them), a user with a token of an
+/// external issuer, or an API key.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Principal {
-    pub user_id: Uuid,
-    pub session_id: Uuid,
+    pub user_id: Option<Uuid>,
+    /// None for API keys and external tokens.
+    pub session_id: Option<Uuid>,
+    /// Who of the platform's support acts as the user.
+    pub actor_id: Option<Uuid>,
+    pub api_key: Option<ApiKey>,
     /// The active organization, and what the user is in it.
     pub organization: Option<ActiveOrganization>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ApiKey {
+    pub id: Uuid,
+    pub scopes: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct ActiveOrganization {
     pub id: Uuid,
-    pub role: Role,
+    /// None for an API key, which has scopes instead.
+    pub role: Option<Role>,
     /// ISO 3166-1 alpha-2, for phone numbers without a country code.
     pub country: Option<String>,
 }
 
+/// A user in a session of their own: who may change what proves them.
+pub struct Person {
+    pub user: Uuid,
+    pub session: Uuid,
+}
+
 thread_local! {
     /// The last value of the setting and what it says. Parsing is all that is saved: the setting stays the truth.
-    static PARSED: RefCell<Option<(CString, Principal)>> = const { RefCell::new(None) };
+    static PARSED: RefCell<Option<(CString, Rc<Principal>)>> = const { RefCell::new(None) };
 }
 
 impl Principal {
     /// Who the transaction acts for; `None` without a verified identity.
-    pub fn current() -> Option<Self> {
-        let value = gucs::identity()?;
-        PARSED.with_borrow_mut(|parsed| {
-            if let Some((of, principal)) = parsed
-                && *of == value
-            {
-                return Some(principal.clone());
-            }
-            let principal: Self = serde_json::from_slice(value.to_bytes()).ok()?;
-            *parsed = Some((value, principal.clone()));
-            Some(principal)
-        })
+    pub fn current() -> Option<Rc<Self>> {
+        gucs::with_identity(|value| {
+            PARSED.with_borrow_mut(|parsed| {
+                if let Some((of, principal)) = parsed
+                    && of.as_c_str() == value
+                {
+                    return Some(Rc::clone(principal));
+                }
+                let principal: Rc<Self> = Rc::new(serde_json::from_slice(value.to_bytes()).ok()?);
+                *parsed = Some((value.to_owned(), Rc::clone(&principal)));
+                Some(principal)
+            })
+        })?
+    }
+
+    /// The current principal's user in a session; refused to API keys, to support acting as somebody, and to tokens of
+    /// other issuers.
+    pub fn person() -> Result<Person> {
+        let current = Self::current().ok_or_else(|| CrmError::forbidden("nobody is logged in"))?;
+        match (current.user_id, current.session_id, current.actor_id) {
+            (Some(user), Some(session), None) => Ok(Person { user, session }),
+            (Some(_), Some(_), Some(_)) => Err(CrmError::forbidden("not while acting as somebody else")),
+            _ => Err(CrmError::forbidden("only for users who logged in here")),
+        }
+    }
+
+    /// The value of the setting that says this.
+    pub fn to_setting(&self) -> Result<CString> {
+        let json = serde_json::to_string(self).map_err(|_| CrmError::internal("the identity has no JSON form"))?;
+        CString::new(json).map_err(|_| CrmError::internal("the identity contains NUL"))
     }
 
     /// Makes this the identity of the rest of the transaction. Only for what has been verified.
     pub fn assume(&self) -> Result<()> {
-        let json = serde_json::to_string(self).map_err(|_| CrmError::internal("the identity has no JSON form"))?;
-        let value = CString::new(json).map_err(|_| CrmError::internal("the identity contains NUL"))?;
-        gucs::set_identity(&value);
+        gucs::set_identity(&self.to_setting()?);
         Ok(())
     }
 
@@ -67,12 +105,36 @@ impl Principal {
         self.organization.as_ref().map(|organization| organization.id)
     }
 
-    /// Where the principal may act, and as what: in the active organization, or without one in all of theirs.
-    pub fn roles(&self) -> Result<Vec<(Uuid, Role)>> {
-        match &self.organization {
-            Some(organization) => Ok(vec![(organization.id, organization.role)]),
-            None => memberships_of(self.user_id),
+    /// Whether this is a key of the platform itself.
+    pub fn is_platform(&self) -> bool {
+        self.api_key.is_some() && self.organization.is_none()
+    }
+
+    /// The active organization, if `resource.action` is permitted there.
+    pub fn permitted_org_id(&self, permission: &str) -> Option<Uuid> {
+        let organization = self.organization.as_ref()?;
+        let permitted = match (&self.api_key, organization.role) {
+            (Some(key), _) => scopes::permit(&key.scopes, permission),
+            (None, Some(role)) => role.permits(permission),
+            (None, None) => false,
+        };
+        permitted.then_some(organization.id)
+    }
+
+    /// Where `resource.action` is permitted: in the active organization, or without one in any of the user's.
+    pub fn permitted_org_ids(&self, permission: &str) -> Result<Vec<Uuid>> {
+        match (&self.organization, self.user_id) {
+            (Some(_), _) => Ok(self.permitted_org_id(permission).into_iter().collect()),
+            (None, Some(user)) => {
+                let memberships = memberships_of(user)?.into_iter();
+                Ok(memberships.filter(|(_, role)| role.permits(permission)).map(|(org, _)| org).collect())
+            }
+            (None, None) => Ok(vec![]),
         }
+    }
+
+    pub fn permits_somewhere(&self, permission: &str) -> Result<bool> {
+        Ok(!self.permitted_org_ids(permission)?.is_empty())
     }
 }
 
@@ -101,7 +163,7 @@ fn role_name(role: pg_sys::Oid) -> String {
 
 #[pg_extern(sql = false)]
 fn current_user_id() -> Option<pgrx::Uuid> {
-    Principal::current().map(|principal| to_pg(principal.user_id))
+    Principal::current()?.user_id.map(to_pg)
 }
 
 #[pg_extern(sql = false)]
@@ -111,16 +173,26 @@ fn current_org_id() -> Option<pgrx::Uuid> {
 
 #[pg_extern(sql = false)]
 fn whoami() -> JsonB {
-    let principal = Principal::current();
-    let organization = principal.as_ref().and_then(|p| p.organization.as_ref());
-    JsonB(serde_json::json!({
+    JsonB(describe(Principal::current().as_deref()))
+}
+
+/// The identity in the shape of `crm.whoami()`.
+pub fn describe(principal: Option<&Principal>) -> serde_json::Value {
+    let organization = principal.and_then(|p| p.organization.as_ref());
+    let key = principal.and_then(|p| p.api_key.as_ref());
+    serde_json::json!({
         "authenticated": principal.is_some(),
-        "user_id": principal.as_ref().map(|p| p.user_id),
+        "user_id": principal.and_then(|p| p.user_id),
         "org_id": organization.map(|o| o.id),
-        "role": organization.map(|o| o.role),
-        "session_id": principal.as_ref().map(|p| p.session_id),
+        "role": organization.and_then(|o| o.role),
+        "session_id": principal.and_then(|p| p.session_id),
+        "actor_id": principal.and_then(|p| p.actor_id),
+        "api_key_id": key.map(|key| key.id),
+        "scopes": key.map(|key| &key.scopes),
+        "platform": principal.is_some_and(Principal::is_platform),
+        // SAFETY: reads the current user.
         "database_role": role_name(unsafe { pg_sys::GetUserId() }),
-    }))
+    })
 }
 
 /// The active organization if the caller's role in it permits this, else NULL, which equals no `org_id`.
@@ -129,24 +201,22 @@ fn whoami() -> JsonB {
 /// Who may not write is told so by the trigger of `records::guard`.
 #[pg_extern(sql = false)]
 fn permitted_org_id(permission: &str) -> Option<pgrx::Uuid> {
-    let organization = Principal::current()?.organization?;
-    organization.role.permits(permission).then(|| to_pg(organization.id))
+    Principal::current()?.permitted_org_id(permission).map(to_pg)
 }
 
 /// The organizations in which the caller's role permits this: the active one, or without one any of theirs.
 #[pg_extern(sql = false)]
 fn permitted_org_ids(permission: &str) -> Result<Vec<pgrx::Uuid>, ErrorReport> {
     let Some(principal) = Principal::current() else { return Ok(vec![]) };
-    let permitted = principal.roles()?.into_iter().filter(|(_, role)| role.permits(permission));
-    Ok(permitted.map(|(org, _)| to_pg(org)).collect())
+    Ok(principal.permitted_org_ids(permission)?.into_iter().map(to_pg).collect())
 }
 
 /// The organizations a user may access. Only the caller's own, or for the platform's role.
 #[pg_extern(sql = false)]
 fn org_ids_for_user(uid: pgrx::Uuid) -> Result<Vec<pgrx::Uuid>, ErrorReport> {
     let uid = from_pg(uid);
-    let own = Principal::current().is_some_and(|principal| principal.user_id == uid);
-    if !own && !has_rights_of(outer_user(), c"crm_service") {
+    let own = Principal::current().is_some_and(|principal| principal.user_id == Some(uid));
+    if !own && !platform::permitted("users.read") {
         return Err(CrmError::forbidden("org_ids_for_user answers for the caller only").into());
     }
     Ok(memberships_of(uid)?.into_iter().map(|(org, _)| to_pg(org)).collect())
@@ -156,15 +226,16 @@ fn org_ids_for_user(uid: pgrx::Uuid) -> Result<Vec<pgrx::Uuid>, ErrorReport> {
 #[pg_extern(sql = false)]
 fn visible_user_ids() -> Result<Vec<pgrx::Uuid>, ErrorReport> {
     let Some(principal) = Principal::current() else { return Ok(vec![]) };
-    let organizations: Vec<_> = match principal.org_id() {
-        Some(id) => vec![to_pg(id)],
-        None => memberships_of(principal.user_id)?.into_iter().map(|(org, _)| to_pg(org)).collect(),
+    let organizations: Vec<_> = match (principal.org_id(), principal.user_id) {
+        (Some(id), _) => vec![to_pg(id)],
+        (None, Some(user)) => memberships_of(user)?.into_iter().map(|(org, _)| to_pg(org)).collect(),
+        (None, None) => vec![],
     };
-    let user = to_pg(principal.user_id);
+    let user = principal.user_id.map(to_pg);
     Ok(db::select(
         "select coalesce(array_agg(distinct user_id), '{}') from (
              select m.user_id from crm.memberships as m where m.org_id = any ($1)
-             union all select $2
+             union all select $2 where $2 is not null
          ) as visible",
         &[PgBuiltInOids::UUIDARRAYOID, PgBuiltInOids::UUIDOID],
         &[organizations.into(), user.into()],
@@ -204,7 +275,7 @@ pub fn needs_identity(user: pg_sys::Oid) -> bool {
 }
 
 /// Whether the role has the rights of the other; a superuser has those of every role.
-fn has_rights_of(user: pg_sys::Oid, role: &CStr) -> bool {
+pub fn has_rights_of(user: pg_sys::Oid, role: &CStr) -> bool {
     // SAFETY: catalog look-ups with a NUL-terminated name; an unknown role gives InvalidOid.
     unsafe {
         let role = pg_sys::get_role_oid(role.as_ptr(), true);

@@ -1,112 +1,412 @@
-//! Sessions, and the access tokens that belong to them.
+//! Sessions, the access tokens that belong to them, and the refresh tokens that keep them going.
 
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{JsonB, PgBuiltInOids};
 use serde::Serialize;
+use serde_json::json;
 use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
-use super::jwt::{self, Claims};
+use super::answer::{self, given};
+use super::jwt::{self, Actor, Audience, Claims, database_role};
 use super::key_store;
-use super::principal::{from_pg, to_pg};
+use super::principal::{Person, Principal, from_pg, to_pg};
+use super::secret;
+use super::settings::Settings;
 use crate::db;
+use crate::edge::pre_request::client;
 use crate::error::{CrmError, Result};
 
-/// How long a password session can be used; its access tokens live much shorter.
-const SESSION_LIFETIME: &str = "7 days";
-
-#[derive(Clone, Copy)]
+#[derive(Clone, Debug)]
 pub enum Kind {
     /// A person logged in.
     Password,
+    IdentityProvider,
+    Invitation,
     /// The platform's backend acts for a person.
     Service,
+    /// The platform's support acts for a person.
+    Impersonation {
+        actor: Uuid,
+        reason: String,
+        seconds: i64,
+    },
+}
+
+impl Kind {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::IdentityProvider => "identity_provider",
+            Self::Invitation => "invitation",
+            Self::Service => "service",
+            Self::Impersonation { .. } => "impersonation",
+        }
+    }
+
+    /// How long its access tokens live, in seconds.
+    fn token_life(&self, settings: &Settings) -> i64 {
+        match self {
+            Self::Service => settings.service_token_ttl,
+            Self::Impersonation { seconds, .. } => *seconds,
+            _ => settings.access_token_ttl,
+        }
+    }
+
+    fn actor(&self) -> Option<Uuid> {
+        match self {
+            Self::Impersonation { actor, .. } => Some(*actor),
+            _ => None,
+        }
+    }
 }
 
 /// The answer of RFC 6749, section 5.1.
 #[derive(Serialize)]
-pub struct AccessToken {
+pub struct Tokens {
     pub access_token: String,
     pub token_type: &'static str,
     /// Seconds.
     pub expires_in: i64,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Refresh>,
 }
 
-struct TokenSettings {
-    issuer: String,
-    audience: String,
-    lifetime: i64,
+#[derive(Serialize)]
+pub struct Refresh {
+    pub refresh_token: String,
+    /// Seconds.
+    pub refresh_expires_in: i64,
 }
 
-/// Opens a session of the user and gives its access token, for one organization or, without one, for all of theirs.
-pub fn open(user: Uuid, organization: Option<Uuid>, kind: Kind) -> Result<AccessToken> {
-    let settings = token_settings(kind)?;
+/// Opens a session of the user and gives its tokens, for one organization or, without one, for all of theirs. Only a
+/// person's own session can be refreshed.
+pub fn open(user: Uuid, organization: Option<Uuid>, kind: &Kind) -> Result<Tokens> {
+    let settings = Settings::current()?;
+    let refreshable = !matches!(kind, Kind::Service | Kind::Impersonation { .. });
+    let life =
+        if refreshable { settings.refresh_token_ttl.min(settings.session_max_age) } else { kind.token_life(&settings) };
+    let client = client(settings.trusted_proxies);
+    let reason = match kind {
+        Kind::Impersonation { reason, .. } => Some(reason.as_str()),
+        _ => None,
+    };
     let session = db::execute_returning::<pgrx::Uuid>(
-        "insert into crm_private.sessions (user_id, kind, expires_at)
-         values ($1, $2, now() + case $2 when 'password' then $3::interval else make_interval(secs => $4) end)
+        "insert into crm_private.sessions (user_id, kind, org_id, actor_id, reason, expires_at, ip_address, user_agent)
+         values ($1, $2, $3, $4, $5, clock_timestamp() + make_interval(secs => $6), $7, $8)
          returning id",
         &[
             to_pg(user).into(),
-            match kind {
-                Kind::Password => "password",
-                Kind::Service => "service",
-            }
-            .into(),
-            SESSION_LIFETIME.into(),
-            (settings.lifetime as f64).into(),
+            kind.name().into(),
+            organization.map(to_pg).into(),
+            kind.actor().map(to_pg).into(),
+            reason.into(),
+            (life as f64).into(),
+            client.address.into(),
+            client.user_agent.into(),
         ],
     )?;
     let session = session.map(from_pg).ok_or_else(|| CrmError::internal("the session was not stored"))?;
-    sign(user, organization, session, &settings)
+    let mut tokens = access_token(user, organization, session, kind, life)?;
+    if refreshable {
+        let refresh_token = new_secret()?;
+        remember(&refresh_token, session)?;
+        tokens.refresh = Some(Refresh { refresh_token, refresh_expires_in: life });
+    }
+    answer::no_store();
+    Ok(tokens)
 }
 
-fn sign(user: Uuid, organization: Option<Uuid>, session: Uuid, settings: &TokenSettings) -> Result<AccessToken> {
+/// An access token of a session that is there.
+pub fn access_token(user: Uuid, organization: Option<Uuid>, session: Uuid, kind: &Kind, left: i64) -> Result<Tokens> {
+    let settings = Settings::current()?;
     let key = key_store::active()?;
     let now = unix_now();
-    let mut claims = Claims {
+    let lifetime = kind.token_life(&settings).min(left);
+    let claims = Claims {
         iss: settings.issuer.clone(),
         sub: user,
-        aud: settings.audience.clone(),
+        aud: Audience::new(&settings.audience, &settings.additional_audiences),
         iat: now,
         nbf: now,
-        exp: now.saturating_add(settings.lifetime),
+        exp: now.saturating_add(lifetime),
         jti: Uuid::new_v4(),
         sid: session,
         org_id: organization,
-        role: String::new(),
+        role: database_role(organization).into(),
+        act: kind.actor().map(|sub| Actor { sub }),
     };
-    claims.role = claims.database_role().into();
     let access_token = jwt::sign(&claims, &key.kid, key.algorithm, &key.key)
         .map_err(|_| CrmError::internal("the token could not be signed"))?;
-    Ok(AccessToken { access_token, token_type: "Bearer", expires_in: settings.lifetime })
+    Ok(Tokens { access_token, token_type: "Bearer", expires_in: lifetime, refresh: None })
 }
 
-fn token_settings(kind: Kind) -> Result<TokenSettings> {
-    db::select(
-        "select issuer, audience, extract(epoch from access_token_ttl)::bigint, extract(epoch from service_token_ttl)::bigint
-         from crm_private.settings",
-        &[],
-        &[],
+pub fn new_secret() -> Result<String> {
+    secret::generate().map_err(|_| CrmError::internal("no random numbers"))
+}
+
+fn remember(refresh_token: &str, session: Uuid) -> Result<()> {
+    db::execute(
+        "insert into crm_private.refresh_tokens (hash, session_id) values ($1, $2)",
+        &[secret::hash(refresh_token).into(), to_pg(session).into()],
+    )?;
+    Ok(())
+}
+
+/// A refresh token as it is stored, its session locked.
+struct Family {
+    session: Uuid,
+    user: Uuid,
+    organization: Option<Uuid>,
+    /// Seconds until the session has to end.
+    left: i64,
+    /// Seconds since the token was used, and what its successor is derived with.
+    used: Option<(f64, Option<Vec<u8>>)>,
+}
+
+/// Whose turn is over, or a refresh token that nobody has.
+const NOT_VALID: &str = "the refresh token is not valid";
+
+#[pg_extern(sql = false)]
+fn refresh_token(refresh_token: Option<&str>, organization: Option<&str>) -> Result<JsonB, ErrorReport> {
+    answer::needs_post("refresh_token")?;
+    let token = given("refresh_token", refresh_token)?;
+    let settings = Settings::current()?;
+    let Some(family) = find_family(token)? else {
+        return Ok(answer::refuse(401, "28000", NOT_VALID));
+    };
+    let within_grace = |since: f64| since <= settings.refresh_grace as f64;
+    let salt = match &family.used {
+        None => None,
+        // The reply may have been lost, or a second tab was as fast.
+        Some((since, Some(salt))) if within_grace(*since) => Some(salt.clone()),
+        Some(_) => {
+            // One of two holders of this token is a thief (RFC 9700, 4.14.2): both are out.
+            end(&[family.session], "refresh_token_reused")?;
+            return Ok(answer::refuse(401, "28000", NOT_VALID));
+        }
+    };
+    let active = match go_on_in(&family, organization)? {
+        Ok(active) => active,
+        Err(()) => return Ok(answer::refuse(403, "42501", "no access to this organization")),
+    };
+    let next = match salt {
+        Some(salt) => secret::successor(token, &salt).map_err(|_| CrmError::internal("no successor"))?,
+        None => rotate(token, &family)?,
+    };
+    let life = settings.refresh_token_ttl.min(family.left);
+    db::execute(
+        "update crm_private.sessions
+         set refreshed_at = clock_timestamp(), org_id = $2,
+             expires_at = greatest(expires_at, clock_timestamp() + make_interval(secs => $3))
+         where id = $1",
+        &[to_pg(family.session).into(), active.map(to_pg).into(), (life as f64).into()],
+    )?;
+    let mut tokens = access_token(family.user, active, family.session, &Kind::Password, family.left)?;
+    tokens.refresh = Some(Refresh { refresh_token: next, refresh_expires_in: life });
+    answer::no_store();
+    Ok(JsonB(answer::to_json(&tokens)?))
+}
+
+/// Locks the token's row first and the session's after it, as everybody does; a second use waits here for the first.
+fn find_family(token: &str) -> Result<Option<Family>> {
+    let hash = secret::hash(token);
+    let known =
+        db::execute("select from crm_private.refresh_tokens where hash = $1 for update", &[hash.clone().into()])?;
+    if known == 0 {
+        return Ok(None);
+    }
+    db::write(
+        "select s.id, s.user_id, s.org_id,
+             extract(epoch from s.created_at + make_interval(secs => $2) - clock_timestamp())::bigint,
+             extract(epoch from clock_timestamp() - t.used_at)::float8, t.successor_salt
+         from crm_private.refresh_tokens as t
+         join crm_private.sessions as s on s.id = t.session_id
+         join crm.users as u on u.id = s.user_id
+         where t.hash = $1 and s.ended_at is null and s.expires_at > clock_timestamp() and u.status = 'active'
+             and s.created_at + make_interval(secs => $2) > clock_timestamp()
+         for update of s",
+        &[hash.into(), (Settings::current()?.session_max_age as f64).into()],
         |rows| {
-            let missing = || CrmError::internal("crm_private.settings has no row");
             let row = rows.first();
             if row.is_empty() {
-                return Err(missing());
+                return Ok(None);
             }
-            let lifetime = match kind {
-                Kind::Password => row.get::<i64>(3)?,
-                Kind::Service => row.get::<i64>(4)?,
+            let (Some(session), Some(user)) = (row.get::<pgrx::Uuid>(1)?, row.get::<pgrx::Uuid>(2)?) else {
+                return Ok(None);
             };
-            Ok(TokenSettings {
-                issuer: row.get(1)?.ok_or_else(missing)?,
-                audience: row.get(2)?.ok_or_else(missing)?,
-                lifetime: lifetime.ok_or_else(missing)?,
-            })
+            let salt = row.get::<Vec<u8>>(6)?;
+            Ok(Some(Family {
+                session: from_pg(session),
+                user: from_pg(user),
+                organization: row.get::<pgrx::Uuid>(3)?.map(from_pg),
+                left: row.get(4)?.unwrap_or(0),
+                used: row.get::<f64>(5)?.map(|since| (since, salt)),
+            }))
         },
     )
 }
 
-/// The audience of every token.
-pub fn audience() -> Result<String> {
-    Ok(token_settings(Kind::Password)?.audience)
+/// The organization to go on in: the one that is named, or the last one as long as the user is in it.
+fn go_on_in(family: &Family, named: Option<&str>) -> Result<Result<Option<Uuid>, ()>> {
+    let last = family.organization.map(|id| id.to_string());
+    let wanted = named.or(last.as_deref());
+    match super::accounts::active_organization(family.user, wanted)? {
+        // It was not asked for: the user has left it meanwhile, and starts as after a login.
+        Err(()) if named.is_none() => super::accounts::active_organization(family.user, None),
+        // Across all of them it was, and stays.
+        Ok(_) if wanted.is_none() => Ok(Ok(None)),
+        found => Ok(found),
+    }
+}
+
+/// Uses the token up and stores its successor. What gave this one again is forgotten: whoever shows the one before is
+/// late by a whole turn.
+fn rotate(token: &str, family: &Family) -> Result<String> {
+    let salt = secret::random_bytes().map_err(|_| CrmError::internal("no random numbers"))?;
+    let next = secret::successor(token, &salt).map_err(|_| CrmError::internal("no successor"))?;
+    db::execute(
+        "update crm_private.refresh_tokens set successor_salt = null where session_id = $1 and successor_salt is not null",
+        &[to_pg(family.session).into()],
+    )?;
+    db::execute(
+        "update crm_private.refresh_tokens set used_at = clock_timestamp(), successor_salt = $2 where hash = $1",
+        &[secret::hash(token).into(), salt.to_vec().into()],
+    )?;
+    remember(&next, family.session)?;
+    Ok(next)
+}
+
+/// Ends sessions; tells how many had not ended.
+pub fn end(sessions: &[Uuid], reason: &str) -> Result<usize> {
+    let sessions: Vec<_> = sessions.iter().copied().map(to_pg).collect();
+    db::execute(
+        "with live as (
+             select id from crm_private.sessions
+             where id = any ($1) and ended_at is null and expires_at > clock_timestamp()
+             order by id for update
+         )
+         update crm_private.sessions as s set ended_at = clock_timestamp(), end_reason = $2
+         from live where s.id = live.id returning 1",
+        &[sessions.into(), reason.into()],
+    )
+}
+
+/// Ends all sessions of a user but one; tells how many had not ended.
+pub fn end_all_of(user: Uuid, but: Option<Uuid>, reason: &str) -> Result<usize> {
+    let sessions = db::write(
+        "select coalesce(array_agg(id), '{}') from crm_private.sessions
+         where user_id = $1 and ended_at is null and id is distinct from $2",
+        &[to_pg(user).into(), but.map(to_pg).into()],
+        |rows| Ok(rows.first().get_one::<Vec<pgrx::Uuid>>()?.unwrap_or_default()),
+    )?;
+    end(&sessions.into_iter().map(from_pg).collect::<Vec<_>>(), reason)
+}
+
+#[pg_extern(sql = false)]
+fn logout(everywhere: Option<bool>) -> Result<JsonB, ErrorReport> {
+    answer::needs_post("logout")?;
+    let current = Principal::current().ok_or_else(|| CrmError::forbidden("nobody is logged in"))?;
+    let ended = if everywhere.unwrap_or(false) {
+        end_all_of(Principal::person()?.user, None, "logout")?
+    } else {
+        let session = current.session_id.ok_or_else(|| CrmError::forbidden("there is no session to end"))?;
+        end(&[session], "logout")?
+    };
+    Ok(JsonB(json!({ "ended_sessions": ended })))
+}
+
+#[pg_extern(sql = false)]
+fn end_session(session_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
+    answer::needs_post("end_session")?;
+    let Person { user, .. } = Principal::person()?;
+    let session = given("session_id", session_id)?;
+    let own = db::select(
+        "select exists (select from crm_private.sessions where id = $1 and user_id = $2)",
+        &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID],
+        &[session.into(), to_pg(user).into()],
+        |rows| Ok(rows.first().get_one::<bool>()?.unwrap_or(false)),
+    )?;
+    let ended = if own { end(&[from_pg(session)], "logout")? } else { 0 };
+    Ok(JsonB(json!({ "ended_sessions": ended })))
+}
+
+type SessionRow = (
+    pgrx::Uuid,
+    String,
+    bool,
+    TimestampWithTimeZone,
+    TimestampWithTimeZone,
+    TimestampWithTimeZone,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
+#[pg_extern(sql = false)]
+fn my_sessions() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(id, pgrx::Uuid),
+            name!(kind, String),
+            name!(current, bool),
+            name!(created_at, TimestampWithTimeZone),
+            name!(refreshed_at, TimestampWithTimeZone),
+            name!(expires_at, TimestampWithTimeZone),
+            name!(ip_address, Option<String>),
+            name!(user_agent, Option<String>),
+            name!(reason, Option<String>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let current = Principal::current().ok_or_else(|| CrmError::forbidden("nobody is logged in"))?;
+    let user = current.user_id.ok_or_else(|| CrmError::forbidden("only for users"))?;
+    let sessions: Vec<SessionRow> = db::select(
+        "select id, kind, id is not distinct from $2, created_at, refreshed_at, expires_at, ip_address, user_agent, reason
+         from crm_private.sessions
+         where user_id = $1 and ended_at is null and expires_at > clock_timestamp()
+         order by created_at desc, id desc",
+        &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID],
+        &[to_pg(user).into(), current.session_id.map(to_pg).into()],
+        |rows| {
+            let mut sessions = vec![];
+            for row in rows {
+                if let (Some(id), Some(kind), Some(here), Some(created), Some(refreshed), Some(expires)) =
+                    (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?)
+                {
+                    sessions.push((id, kind, here, created, refreshed, expires, row.get(7)?, row.get(8)?, row.get(9)?));
+                }
+            }
+            Ok(sessions)
+        },
+    )?;
+    Ok(TableIterator::new(sessions))
+}
+
+#[pg_extern(sql = false)]
+fn switch_org(organization: Option<&str>) -> Result<JsonB, ErrorReport> {
+    answer::needs_post("switch_org")?;
+    let Person { user, session } = Principal::person()?;
+    let active = match organization {
+        None => None,
+        Some(named) => match super::accounts::active_organization(user, Some(named))? {
+            Ok(active) => active,
+            Err(()) => return Err(CrmError::forbidden("no access to this organization").into()),
+        },
+    };
+    let left = db::execute_returning::<i64>(
+        "update crm_private.sessions set org_id = $2 where id = $1 and ended_at is null
+         returning extract(epoch from expires_at - clock_timestamp())::bigint",
+        &[to_pg(session).into(), active.map(to_pg).into()],
+    )?;
+    let left = left.filter(|left| *left > 0).ok_or_else(|| CrmError::forbidden("the session has ended"))?;
+    let tokens = access_token(user, active, session, &Kind::Password, left)?;
+    answer::no_store();
+    Ok(JsonB(super::accounts::with_profile(&tokens, user, active)?))
 }
 
 /// Seconds since 1970 by the server's clock, not the transaction's: a long transaction must not stretch a token.

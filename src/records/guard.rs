@@ -37,10 +37,11 @@ fn check(trigger: &PgTrigger) -> Result<()> {
     let resource = trigger.extra_args().ok().and_then(|arguments| arguments.into_iter().next());
     let resource = resource.ok_or_else(|| CrmError::internal("the trigger does not name its resource"))?;
     let permission = format!("{resource}.{action}");
-    if principal.roles()?.iter().any(|(_, role)| role.permits(&permission)) {
+    if principal.permits_somewhere(&permission)? {
         return Ok(());
     }
-    Err(CrmError::forbidden(format!("your role does not permit {permission}")))
+    let what = if principal.api_key.is_some() { "key" } else { "role" };
+    Err(CrmError::forbidden(format!("your {what} does not permit {permission}")))
 }
 
 /// Whether a foreign key's own action (on delete set null) is writing: what that needs, the first statement was asked.

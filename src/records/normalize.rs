@@ -77,7 +77,7 @@ fn stored(rule: &Rule, value: &str, row: &Row) -> Result<Checked<Stored>> {
 
 /// The country of the organization the row belongs to, whoever writes it.
 fn country_of(row: &Row) -> Result<Option<String>> {
-    let active = Principal::current().and_then(|principal| principal.organization);
+    let active = Principal::current().and_then(|principal| principal.organization.clone());
     let org_id = row.get::<pgrx::Uuid>("org_id")?.map(from_pg).or(active.as_ref().map(|active| active.id));
     match (org_id, active) {
         (None, _) => Ok(None),

@@ -19,15 +19,17 @@ fn stamped(trigger: &PgTrigger) -> Result<Row> {
     let principal = Principal::current();
     let now = transaction_time();
     match old {
-        None => stamp_insert(&mut new, principal.as_ref(), now)?,
-        Some(old) => stamp_update(&mut new, &old, principal.as_ref(), now)?,
+        None => stamp_insert(&mut new, principal.as_deref(), now)?,
+        Some(old) => stamp_update(&mut new, &old, principal.as_deref(), now)?,
     }
     Ok(new)
 }
 
 /// With an identity the stamps are the database's alone. Without one (the DBA, a migration) what is given is kept.
 fn stamp_insert(new: &mut Row, principal: Option<&Principal>, now: TimestampWithTimeZone) -> Result<()> {
-    let user = principal.map(|principal| to_pg(principal.user_id));
+    // An API key has no user: what it writes was created by nobody, whatever it says.
+    let identified = principal.is_some();
+    let user = principal.and_then(|principal| principal.user_id).map(to_pg);
     if new.get::<pgrx::Uuid>("org_id")?.is_none() {
         let Some(org_id) = principal.and_then(Principal::org_id) else {
             return Err(CrmError::invalid("org_id", "name the organization: none is active"));
@@ -37,16 +39,16 @@ fn stamp_insert(new: &mut Row, principal: Option<&Principal>, now: TimestampWith
     if new.get::<pgrx::Uuid>("id")?.is_none() {
         new.set("id", Some(to_pg(uuid::Uuid::now_v7())))?;
     }
-    if user.is_some() || new.get::<TimestampWithTimeZone>("created_at")?.is_none() {
+    if identified || new.get::<TimestampWithTimeZone>("created_at")?.is_none() {
         new.set("created_at", Some(now))?;
     }
-    if user.is_some() || new.get::<TimestampWithTimeZone>("updated_at")?.is_none() {
+    if identified || new.get::<TimestampWithTimeZone>("updated_at")?.is_none() {
         new.set("updated_at", Some(now))?;
     }
-    if user.is_some() || new.get::<i32>("version")?.is_none() {
+    if identified || new.get::<i32>("version")?.is_none() {
         new.set("version", Some(1))?;
     }
-    if user.is_some() {
+    if identified {
         new.set("created_by", user)?;
         new.set("updated_by", user)?;
         if new.get::<pgrx::Uuid>("owner_id")?.is_none() {
@@ -67,7 +69,7 @@ fn stamp_update(new: &mut Row, old: &Row, principal: Option<&Principal>, now: Ti
     new.keep("created_by", old);
     new.set("updated_at", Some(now))?;
     match principal {
-        Some(principal) => new.set("updated_by", Some(to_pg(principal.user_id)))?,
+        Some(principal) => new.set("updated_by", principal.user_id.map(to_pg))?,
         None => new.keep("updated_by", old),
     }
     let version = old.get::<i32>("version")?.unwrap_or(0);

@@ -33,7 +33,8 @@ select tests.become_role('crm_app');
 select is(tests.whoami(), 'nobody of none', 'without a token a caller is nobody');
 select is(
     crm.whoami(),
-    '{"authenticated": false, "user_id": null, "org_id": null, "role": null, "session_id": null, "database_role": "crm_app"}'::jsonb,
+    '{"authenticated": false, "user_id": null, "org_id": null, "role": null, "session_id": null, "actor_id": null, "api_key_id": null,
+        "scopes": null, "platform": false, "database_role": "crm_app"}'::jsonb,
     'whoami says so'
 );
 select is((select count(*) from crm.memberships), 0::bigint, 'and sees nothing');
@@ -47,7 +48,7 @@ select is(tests.whoami(), 'ann of Acme', 'and ann it is from there');
 select is(
     crm.me() - 'organizations',
     jsonb_build_object(
-        'user', jsonb_build_object('id', tests.user_id('ann'), 'email', 'ann@example.com', 'full_name', 'Ann'),
+        'user', jsonb_build_object('id', tests.user_id('ann'), 'email', 'ann@example.com', 'full_name', 'Ann', 'email_verified', false),
         'organization', jsonb_build_object('id', tests.org_id('Acme'), 'slug', 'acme', 'name', 'Acme', 'role', 'owner')
     ),
     'me() tells her profile'

@@ -33,6 +33,7 @@ select is(tests.header(:'token') ->> 'alg', 'RS256', 'and its algorithm');
 
 -- Rotation -----------------------------------------------------------------------------------------------------------
 
+update crm_private.settings set key_lead_time = '0';
 select crm.rotate_signing_key('ES256') as es256 \gset
 select is(
     (select array_agg(name order by name) from jsonb_array_elements(crm.jwks() -> 'keys') as key, jsonb_object_keys(key) as name

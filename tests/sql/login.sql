@@ -24,7 +24,7 @@ select is(
     (answer -> 'organization') - 'id', '{"slug": "acme-inc", "name": "Acme, Inc.", "role": "owner"}', 'she owns her organization'
 ) from tests.answers;
 select is(answer -> 'organizations', jsonb_build_array(answer -> 'organization'), 'which is the only one') from tests.answers;
-select is(answer - array['access_token', 'user', 'organization', 'organizations'], '{"token_type": "Bearer", "expires_in": 900}', 'the token lives 15 minutes')
+select is(answer - array['access_token', 'refresh_token', 'user', 'organization', 'organizations'], '{"token_type": "Bearer", "expires_in": 900, "refresh_expires_in": 604800}', 'the token lives 15 minutes')
 from tests.answers;
 select is(
     tests.claims(answer ->> 'access_token') - array['iat', 'nbf', 'exp', 'jti', 'sid'],
@@ -40,28 +40,28 @@ from crm_private.passwords as p join crm.users as u on u.id = p.user_id where u.
 select tests.become_role('crm_anon');
 select is(tests.outcome(format('select crm.register(%L, %L, %L, %L)', email, password, organization, name)), problem, sentence)
 from (values
-    ('ann@example.com', 'password', 'Other', null, '23505 this e-mail cannot be registered', 'a known e-mail is not registered twice'),
-    ('ANN@example.com', 'password', 'Other', null, '23505 this e-mail cannot be registered', 'in whatever case'),
-    ('ann', 'password', 'Other', null, '22023 email: not a valid e-mail address', 'an e-mail must be one'),
-    (null, 'password', 'Other', null, '22023 email: is missing', 'and given'),
+    ('ann@example.com', 'a fine password', 'Other', null, '23505 this e-mail cannot be registered', 'a known e-mail is not registered twice'),
+    ('ANN@example.com', 'a fine password', 'Other', null, '23505 this e-mail cannot be registered', 'in whatever case'),
+    ('ann', 'a fine password', 'Other', null, '22023 email: not a valid e-mail address', 'an e-mail must be one'),
+    (null, 'a fine password', 'Other', null, '22023 email: is missing', 'and given'),
     ('new@example.com', '1234567', 'Other', null, '22023 password: too short: at least 8 characters are needed', 'a password has 8 characters'),
     ('new@example.com', repeat('x', 257), 'Other', null, '22023 password: too long: at most 256 characters are allowed', 'and no more than 256'),
     ('new@example.com', null, 'Other', null, '22023 password: is missing', 'and is given'),
-    ('new@example.com', 'password', ' ', null, '22023 organization_name: must not be empty', 'an organization has a name'),
-    ('new@example.com', 'password', null, null, '22023 organization_name: is missing', 'that is given'),
-    ('new@example.com', 'password', repeat('x', 201), null, '22023 organization_name: too long: 201 characters, at most 200 are allowed', 'not too long a one'),
-    ('new@example.com', 'password', E'a\nb', null, '22023 organization_name: line breaks and control characters are not allowed', 'of one line'),
-    ('new@example.com', 'password', 'Other', repeat('x', 201), '22023 full_name: too long: 201 characters, at most 200 are allowed', 'a name is not too long'),
+    ('new@example.com', 'a fine password', ' ', null, '22023 organization_name: must not be empty', 'an organization has a name'),
+    ('new@example.com', 'a fine password', null, null, '22023 organization_name: is missing', 'that is given'),
+    ('new@example.com', 'a fine password', repeat('x', 201), null, '22023 organization_name: too long: 201 characters, at most 200 are allowed', 'not too long a one'),
+    ('new@example.com', 'a fine password', E'a\nb', null, '22023 organization_name: line breaks and control characters are not allowed', 'of one line'),
+    ('new@example.com', 'a fine password', 'Other', repeat('x', 201), '22023 full_name: too long: 201 characters, at most 200 are allowed', 'a name is not too long'),
     ('new@example.com', repeat('ü', 256), repeat('名', 200), repeat('😀', 200), '1 rows', 'the longest are fine')
 ) as bad (email, password, organization, name, problem, sentence);
 select tests.nobody();
 select is((select count(*) from crm.users where email like 'new%'), 0::bigint, 'what is refused leaves nobody');
 select is((select count(*) from crm.organizations where name = 'Other'), 0::bigint, 'and no organization');
 select matches(
-    crm.register('second@example.com', 'password', 'Acme Inc') #>> '{organization,slug}', '^acme-inc-[0-9a-f]{8}$', 'a second Acme, Inc. has a slug with a random end'
+    crm.register('second@example.com', 'a fine password', 'Acme Inc') #>> '{organization,slug}', '^acme-inc-[0-9a-f]{8}$', 'a second Acme, Inc. has a slug with a random end'
 );
 select matches(
-    crm.register('third@example.com', 'password', '00000000-0000-0000-0000-000000000001') #>> '{organization,slug}', '^organization', 'a slug never reads as an id'
+    crm.register('third@example.com', 'a fine password', '00000000-0000-0000-0000-000000000001') #>> '{organization,slug}', '^organization', 'a slug never reads as an id'
 );
 
 -- login ----------------------------------------------------------------------------------------------------------------

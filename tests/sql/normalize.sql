@@ -129,7 +129,7 @@ select is_empty(
     $$select a.attrelid::regclass, a.attname
       from pg_attribute as a
       join pg_trigger as t on t.tgrelid = a.attrelid and t.tgname = '_100_normalize'
-      where a.atttypid = 'text'::regtype and a.attnum > 0 and not a.attisdropped
+      where a.attrelid in (select target from tests.rules) and a.atttypid = 'text'::regtype and a.attnum > 0 and not a.attisdropped
           and a.attname not like '%\_normalized'
           and not exists (select from tests.rules as r where r.target = a.attrelid and r.column_name = a.attname)
           and not exists (

@@ -115,14 +115,15 @@ fn calls(function: &Function) -> Vec<Value> {
 #[test]
 fn a_stranger_gets_nothing_of_the_victim_from_any_function() {
     let victim = Victim::register();
-    let stranger = Actor::register();
-    let mut visitor = stranger.clone();
+    let mut visitor = Actor::register();
     visitor.token = None;
-    for actor in [&stranger, &visitor] {
-        let functions = openapi::functions(actor);
-        assert!(functions.len() >= 6);
-        all(&functions, |function| call_with_guesses(actor, function, &victim));
-    }
+    let functions = openapi::functions(&Actor::register());
+    assert!(functions.len() >= 20);
+    // Some functions end the caller's session, so each meets somebody new.
+    all(&functions, |function| call_with_guesses(&Actor::register(), function, &victim));
+    let functions = openapi::functions(&visitor);
+    assert!(functions.len() >= 10);
+    all(&functions, |function| call_with_guesses(&visitor, function, &victim));
 }
 
 fn call_with_guesses(actor: &Actor, function: &Function, victim: &Victim) -> Result<(), String> {
@@ -131,6 +132,8 @@ fn call_with_guesses(actor: &Actor, function: &Function, victim: &Victim) -> Res
         let body = call.to_string();
         let nowhere = Names::nowhere();
         let ask = |names: &Names| actor.request("POST", path).body("application/json", names.fill(&body)).send();
+        // The sixth guess would be refused for being the sixth.
+        admin::execute("delete from crm_private.login_failures", &[]);
         let answer = victim.unharmed(|| ask(&victim.names))?;
         let other = ask(&nowhere);
         // A new id, and the one place where an e-mail that is taken has to be told.

@@ -28,6 +28,13 @@ impl Everybodys {
             settings: admin::value("select to_jsonb(s) from crm_private.settings as s", &[]),
             _alone: alone,
         }
+        .without_lead_time()
+    }
+
+    /// New keys sign at once here; rotation.rs shows the time before.
+    fn without_lead_time(self) -> Self {
+        admin::execute("update crm_private.settings set key_lead_time = '0'", &[]);
+        self
     }
 
     fn restore(&self) {
@@ -40,7 +47,8 @@ impl Everybodys {
         admin::execute(
             "update crm_private.settings as s
              set issuer = was.issuer, audience = was.audience, access_token_ttl = was.access_token_ttl,
-                 service_token_ttl = was.service_token_ttl, clock_leeway = was.clock_leeway
+                 service_token_ttl = was.service_token_ttl, clock_leeway = was.clock_leeway,
+                 key_lead_time = was.key_lead_time
              from jsonb_populate_record(null::crm_private.settings, $1) as was",
             &[&self.settings],
         );

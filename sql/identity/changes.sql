@@ -1,0 +1,31 @@
+-- Triggers on the tables that identities are made of.
+
+create function crm_private.announce()
+    returns trigger
+    language c
+    volatile
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel unsafe
+    as 'MODULE_PATHNAME', 'announce_wrapper';
+
+revoke all on function crm_private.announce() from public;
+grant execute on function crm_private.announce() to crm_owner;
+
+comment on function crm_private.announce() is
+    'Trigger _900_announce: tells every backend, when the transaction commits, to forget what it remembers of identities.';
+
+create function crm_private.normalize_provider()
+    returns trigger
+    language c
+    volatile
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel unsafe
+    as 'MODULE_PATHNAME', 'normalize_provider_wrapper';
+
+revoke all on function crm_private.normalize_provider() from public;
+grant execute on function crm_private.normalize_provider() to crm_owner;
+
+comment on function crm_private.normalize_provider() is
+    'Trigger _100_normalize of identity_providers: reduces jwks to the keys that verify signatures. Errors: 22023 for what is no key set.';

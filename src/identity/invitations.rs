@@ -1,0 +1,220 @@
+//! Inviting people into an organization.
+
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{JsonB, PgBuiltInOids};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::accounts;
+use super::answer::{self, given};
+use super::messages::{self, Purpose, Token};
+use super::principal::{Person, Principal, from_pg, to_pg};
+use super::recovery;
+use super::session::Kind;
+use super::settings::Settings;
+use crate::access::roles::Role;
+use crate::db;
+use crate::error::{CrmError, Result};
+use crate::text;
+
+/// The caller's active organization, and their role in it, if that permits this.
+fn administered(permission: &str) -> Result<(Uuid, Role, Uuid)> {
+    let Person { user, .. } = Principal::person()?;
+    let current = Principal::current().ok_or_else(|| CrmError::forbidden("nobody is logged in"))?;
+    let organization = current.permitted_org_id(permission);
+    let role = current.organization.as_ref().and_then(|organization| organization.role);
+    match organization.zip(role) {
+        Some((organization, role)) => Ok((organization, role, user)),
+        None => Err(CrmError::forbidden(format!("your role does not permit {permission}"))),
+    }
+}
+
+#[pg_extern(sql = false)]
+fn invite_user(email: Option<&str>, role: Option<&str>) -> Result<JsonB, ErrorReport> {
+    answer::needs_post("invite_user")?;
+    let (organization, own_role, user) = administered("invitations.create")?;
+    let email = text::email(given("email", email)?).map_err(|problem| CrmError::invalid("email", problem))?;
+    let names = "must be owner, admin, manager, sales, support or read_only";
+    let role = Role::parse(given("role", role)?).ok_or_else(|| CrmError::invalid("role", names))?;
+    if !own_role.may_grant(role) {
+        return Err(CrmError::forbidden("nobody can grant more than they have").into());
+    }
+    if is_member(organization, &email)? {
+        return Err(CrmError::Conflict {
+            message: "somebody with this e-mail is a member already".into(),
+            hint: "See /memberships and /users.".into(),
+        }
+        .into());
+    }
+    Ok(invite(organization, user, &email, role)?)
+}
+
+fn is_member(organization: Uuid, email: &str) -> Result<bool> {
+    db::select(
+        "select exists (
+             select from crm.memberships as m
+             join crm.users as u on u.id = m.user_id
+             where m.org_id = $1 and u.email = $2 and m.status = 'active'
+         )",
+        &[PgBuiltInOids::UUIDOID, PgBuiltInOids::TEXTOID],
+        &[to_pg(organization).into(), email.into()],
+        |rows| Ok(rows.first().get_one::<bool>()?.unwrap_or(false)),
+    )
+}
+
+fn invite(organization: Uuid, by: Uuid, email: &str, role: Role) -> Result<JsonB> {
+    let life = Settings::current()?.invitation_ttl;
+    db::execute(
+        "update crm_private.invitations set revoked_at = clock_timestamp()
+         where org_id = $1 and email = $2 and accepted_at is null and revoked_at is null",
+        &[to_pg(organization).into(), email.into()],
+    )?;
+    let (id, expires_at) = db::write(
+        "insert into crm_private.invitations (org_id, email, role, invited_by, expires_at)
+         values ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5)) returning id, expires_at",
+        &[to_pg(organization).into(), email.into(), role.name().into(), to_pg(by).into(), (life as f64).into()],
+        |rows| {
+            let (id, expires_at) = rows.first().get_two::<pgrx::Uuid, TimestampWithTimeZone>()?;
+            id.map(from_pg).zip(expires_at).ok_or_else(|| CrmError::internal("the invitation was not stored"))
+        },
+    )?;
+    let content = db::write(
+        "select jsonb_build_object('organization', o.name, 'role', $3, 'invited_by', u.full_name)
+         from crm.organizations as o, crm.users as u where o.id = $1 and u.id = $2",
+        &[to_pg(organization).into(), to_pg(by).into(), role.name().into()],
+        |rows| Ok(rows.first().get_one::<JsonB>()?.map(|JsonB(content)| content)),
+    )?;
+    let about = Token { user: None, email: Some(email.to_owned()), invitation: Some((organization, id)) };
+    messages::send(Purpose::Invitation, email, &about, life, content.unwrap_or_default())?;
+    Ok(JsonB(json!({ "id": id, "email": email, "role": role, "expires_at": expires_at })))
+}
+
+struct Invitation {
+    organization: Uuid,
+    email: String,
+    role: Role,
+    /// The user with that e-mail.
+    user: Option<Uuid>,
+}
+
+#[pg_extern(sql = false)]
+fn accept_invitation(
+    token: Option<&str>,
+    password: Option<&str>,
+    full_name: Option<&str>,
+) -> Result<JsonB, ErrorReport> {
+    answer::needs_post("accept_invitation")?;
+    let not_valid = || CrmError::invalid("token", "is not valid: it is unknown, was used or revoked, or has expired");
+    let redeemed = messages::redeem(Purpose::Invitation, given("token", token)?)?.ok_or_else(not_valid)?;
+    let (organization, id) = redeemed.invitation.ok_or_else(not_valid)?;
+    let invitation = take(organization, id)?.ok_or_else(not_valid)?;
+    let user = who_accepts(&invitation, password, full_name)?;
+    join(&invitation, user)?;
+    // The message reached the address.
+    recovery::note_verified(user)?;
+    Ok(JsonB(accounts::welcome(user, Some(invitation.organization), &Kind::Invitation)?))
+}
+
+fn take(organization: Uuid, id: Uuid) -> Result<Option<Invitation>> {
+    db::write(
+        "update crm_private.invitations as i set accepted_at = clock_timestamp()
+         from crm.organizations as o
+         where i.org_id = $1 and i.id = $2 and i.accepted_at is null and i.revoked_at is null
+             and i.expires_at > clock_timestamp() and o.id = i.org_id and o.status = 'active'
+         returning i.email, i.role, (select u.id from crm.users as u where u.email = i.email)",
+        &[to_pg(organization).into(), to_pg(id).into()],
+        |rows| {
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            let (email, role, user) = rows.first().get_three::<String, String, pgrx::Uuid>()?;
+            let role = role.as_deref().and_then(Role::parse);
+            let user = user.map(from_pg);
+            Ok(email.zip(role).map(|(email, role)| Invitation { organization, email, role, user }))
+        },
+    )
+}
+
+/// The invited person: somebody new, or the user with that e-mail, who has to be logged in.
+fn who_accepts(invitation: &Invitation, password: Option<&str>, full_name: Option<&str>) -> Result<Uuid> {
+    match (Principal::current(), invitation.user) {
+        (Some(_), Some(user)) if Principal::person()?.user == user => Ok(user),
+        (Some(_), _) => Err(CrmError::forbidden("this invitation is for another e-mail")),
+        (None, Some(_)) => Err(CrmError::forbidden("log in first, as the user with the invited e-mail")),
+        (None, None) => accounts::create_user(&invitation.email, Some(given("password", password)?), full_name),
+    }
+}
+
+/// Also for somebody who was a member before.
+fn join(invitation: &Invitation, user: Uuid) -> Result<()> {
+    let joined = db::execute(
+        "insert into crm.memberships as m (org_id, user_id, role) values ($1, $2, $3)
+         on conflict (org_id, user_id) do update set role = excluded.role, status = 'active', ended_at = null
+         where m.status <> 'active' returning 1",
+        &[to_pg(invitation.organization).into(), to_pg(user).into(), invitation.role.name().into()],
+    )?;
+    if joined > 0 {
+        return Ok(());
+    }
+    Err(CrmError::Conflict {
+        message: "you are a member of this organization already".into(),
+        hint: "Switch to it with /rpc/switch_org.".into(),
+    })
+}
+
+#[pg_extern(sql = false)]
+fn revoke_invitation(invitation_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
+    answer::needs_post("revoke_invitation")?;
+    let (organization, ..) = administered("invitations.delete")?;
+    let revoked = db::execute(
+        "update crm_private.invitations set revoked_at = clock_timestamp()
+         where org_id = $1 and id = $2 and accepted_at is null and revoked_at is null and expires_at > clock_timestamp()
+         returning 1",
+        &[to_pg(organization).into(), given("invitation_id", invitation_id)?.into()],
+    )?;
+    Ok(JsonB(json!({ "revoked": revoked })))
+}
+
+type InvitationRow = (pgrx::Uuid, String, String, Option<pgrx::Uuid>, TimestampWithTimeZone, TimestampWithTimeZone);
+
+#[pg_extern(sql = false)]
+fn list_invitations() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(id, pgrx::Uuid),
+            name!(email, String),
+            name!(role, String),
+            name!(invited_by, Option<pgrx::Uuid>),
+            name!(created_at, TimestampWithTimeZone),
+            name!(expires_at, TimestampWithTimeZone),
+        ),
+    >,
+    ErrorReport,
+> {
+    let current = Principal::current().ok_or_else(|| CrmError::forbidden("nobody is logged in"))?;
+    let organization = current.permitted_org_id("invitations.read");
+    let organization = organization.ok_or_else(|| CrmError::forbidden("your role does not permit invitations.read"))?;
+    let open: Vec<InvitationRow> = db::select(
+        "select id, email, role, invited_by, created_at, expires_at
+         from crm_private.invitations
+         where org_id = $1 and accepted_at is null and revoked_at is null and expires_at > clock_timestamp()
+         order by created_at desc, id desc",
+        &[PgBuiltInOids::UUIDOID],
+        &[to_pg(organization).into()],
+        |rows| {
+            let mut open = vec![];
+            for row in rows {
+                if let (Some(id), Some(email), Some(role), Some(created), Some(expires)) =
+                    (row.get(1)?, row.get(2)?, row.get(3)?, row.get(5)?, row.get(6)?)
+                {
+                    open.push((id, email, role, row.get(4)?, created, expires));
+                }
+            }
+            Ok(open)
+        },
+    )?;
+    Ok(TableIterator::new(open))
+}

@@ -1,0 +1,134 @@
+//! What a backend remembers of identities, and when it forgets.
+//!
+//! A trigger on every table that identities depend on touches the relation cache entry of `crm_private.identity_changes`.
+//! PostgreSQL tells all backends of that when the transaction commits and before its client hears of it, as it does for
+//! a change of the catalog, and they listen at the start of every transaction. So what is remembered is what a query would
+//! find; it costs no query.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use pgrx::{AllocatedByPostgres, heap_tuple::PgHeapTuple};
+
+use crate::db;
+use crate::error::Result;
+
+/// Grows whenever something was changed.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// `crm_private.identity_changes`, once it is known.
+static SIGNAL: AtomicU32 = AtomicU32::new(0);
+
+/// The tables with the trigger.
+static WATCHED: [AtomicU32; TRIGGERS] = [const { AtomicU32::new(0) }; TRIGGERS];
+
+/// How many triggers there have to be.
+const TRIGGERS: usize = 11;
+
+/// Whether all of them are in place; looked at again whenever one of the tables was altered.
+static TRIGGERS_SEEN: AtomicU8 = AtomicU8::new(UNKNOWN);
+const UNKNOWN: u8 = 0;
+const IN_PLACE: u8 = 1;
+const MISSING: u8 = 2;
+
+/// Called once, while the library is loaded.
+pub fn listen() {
+    // SAFETY: registers a function that lives as long as the backend.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::null()) };
+}
+
+/// Runs at arbitrary moments, so it only takes notes. No relation means all of them.
+extern "C-unwind" fn relation_changed(_: pg_sys::Datum, relation: pg_sys::Oid) {
+    let relation = relation.to_u32();
+    let any = relation == pg_sys::InvalidOid.to_u32();
+    if any || WATCHED.iter().any(|table| table.load(Relaxed) == relation) {
+        TRIGGERS_SEEN.store(UNKNOWN, Relaxed);
+        GENERATION.fetch_add(1, Relaxed);
+    }
+    if relation == SIGNAL.load(Relaxed) {
+        GENERATION.fetch_add(1, Relaxed);
+    }
+}
+
+/// What was remembered under another generation is to be forgotten.
+pub fn generation() -> u64 {
+    GENERATION.load(Relaxed)
+}
+
+/// Asks the database for what is committed now, also in a transaction that looks at an older state. Gives what it was
+/// told, and the generation it may be remembered under, if it may.
+pub fn ask<T>(query: impl FnOnce() -> Result<T>) -> Result<(T, Option<u64>)> {
+    let generation = generation();
+    // SAFETY: reads the transaction's state.
+    let (in_parallel, has_written) =
+        unsafe { (pg_sys::IsInParallelMode(), pg_sys::GetTopTransactionIdIfAny() != pg_sys::InvalidTransactionId) };
+    // While workers run, all of them keep to the snapshot they began with.
+    if in_parallel {
+        return Ok((query()?, None));
+    }
+    // What this transaction wrote itself may yet be undone.
+    let may_remember = !has_written && triggers_in_place()?;
+    // SAFETY: popped below; where the query fails, the end of the (sub)transaction does that.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()) };
+    let answer = query()?;
+    // SAFETY: pushed above.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    // A change that arrived while the query ran may not be in its answer.
+    Ok((answer, (may_remember && self::generation() == generation).then_some(generation)))
+}
+
+/// A table's owner could have dropped or disabled them; then nothing is remembered.
+fn triggers_in_place() -> Result<bool> {
+    if TRIGGERS_SEEN.load(Relaxed) == UNKNOWN {
+        // Set first: what changes while the catalog is read makes it unknown again.
+        TRIGGERS_SEEN.store(IN_PLACE, Relaxed);
+        let found = watched_tables()?;
+        for (slot, table) in WATCHED.iter().zip(&found) {
+            slot.store(*table, Relaxed);
+        }
+        let signal = signal();
+        SIGNAL.store(signal, Relaxed);
+        if found.len() != TRIGGERS || signal == 0 {
+            TRIGGERS_SEEN.store(MISSING, Relaxed);
+        }
+    }
+    Ok(TRIGGERS_SEEN.load(Relaxed) == IN_PLACE)
+}
+
+fn watched_tables() -> Result<Vec<u32>> {
+    db::select(
+        "select array_agg(t.tgrelid)
+         from pg_trigger as t
+         join pg_proc as p on p.oid = t.tgfoid
+         where p.pronamespace = 'crm_private'::regnamespace and p.proname = 'announce'
+             and t.tgenabled = 'A' and t.tgname like '\\_900\\_announce%'",
+        &[],
+        &[],
+        |rows| {
+            let tables = rows.first().get_one::<Vec<pg_sys::Oid>>()?.unwrap_or_default();
+            Ok(tables.into_iter().map(pg_sys::Oid::to_u32).collect())
+        },
+    )
+}
+
+/// The table's OID; 0 where there is none.
+fn signal() -> u32 {
+    // SAFETY: catalog look-ups with NUL-terminated names.
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(c"crm_private".as_ptr(), true);
+        pg_sys::get_relname_relid(c"identity_changes".as_ptr(), schema).to_u32()
+    }
+}
+
+#[pg_trigger(sql = false)]
+fn announce<'a>(
+    _trigger: &'a PgTrigger<'a>,
+) -> std::result::Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
+    let signal = signal();
+    if signal != 0 {
+        // SAFETY: an existing relation.
+        unsafe { pg_sys::CacheInvalidateRelcacheByRelid(pg_sys::Oid::from(signal)) };
+    }
+    Ok(None)
+}
