@@ -48,6 +48,9 @@ end
 $$;
 grant execute on all functions in schema pg_temp to public;
 
+-- An empty SQL call, with what every function of the CRM has.
+create function pg_temp.empty() returns uuid language sql stable set search_path = pg_catalog, pg_temp as 'select null::uuid';
+
 -- What PostgREST sends before the query, and the query.
 create procedure pg_temp.requests(variant text, n int) language plpgsql as $$
 declare

@@ -58,6 +58,12 @@ pub fn with_identity<R>(look: impl FnOnce(&CStr) -> R) -> Option<R> {
     }
 }
 
+/// Whether there is an identity that no login of ours made: an API key, or a token of another issuer.
+pub fn is_known_without_session() -> bool {
+    const WITHOUT: &[u8] = br#""session_id":null"#;
+    with_identity(|value| value.to_bytes().windows(WITHOUT.len()).any(|part| part == WITHOUT)) == Some(true)
+}
+
 /// Sets the identity for the rest of the transaction; the empty string removes it.
 pub fn set_identity(value: &CStr) {
     // PGC_SUSET: the right to set it is this code's, not the calling role's.

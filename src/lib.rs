@@ -22,7 +22,9 @@ extern "C-unwind" fn _PG_init() {
     error::keep_backtraces_out_of_errors();
     gucs::define();
     identity::memory::listen();
+    identity::failures::listen();
     edge::statements::install_hooks();
+    edge::errors::install_hook();
 }
 
 /// Tests that need a server and Rust at once; what SQL can ask is tested in tests/sql.

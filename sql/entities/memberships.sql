@@ -24,7 +24,7 @@ create index memberships_user_id_org_id_idx on crm.memberships (user_id, org_id)
 alter table crm.memberships enable row level security, force row level security;
 
 create policy memberships_select_app on crm.memberships for select to crm_app
-    using (org_id = (select crm.current_org_id()));
+    using (org_id = (select crm.permitted_org_id('memberships.read')));
 create policy memberships_select_multi on crm.memberships for select to crm_multi
     using (org_id = any ((select crm.permitted_org_ids('memberships.read'))::uuid[]));
 create policy memberships_all_definer on crm.memberships for all to crm_definer

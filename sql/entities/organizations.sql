@@ -27,7 +27,7 @@ create table crm.organizations (
 alter table crm.organizations enable row level security, force row level security;
 
 create policy organizations_select_app on crm.organizations for select to crm_app
-    using (id = (select crm.current_org_id()));
+    using (id = (select crm.permitted_org_id('organizations.read')));
 create policy organizations_select_multi on crm.organizations for select to crm_multi
     using (id = any ((select crm.permitted_org_ids('organizations.read'))::uuid[]));
 create policy organizations_all_definer on crm.organizations for all to crm_definer

@@ -6,7 +6,8 @@ create function crm.jwks()
     stable
     security definer
     set search_path = pg_catalog, pg_temp
-    parallel restricted
+    -- It sets a header of the answer, which no statement with workers may.
+    parallel unsafe
     as 'MODULE_PATHNAME', 'jwks_wrapper';
 
 revoke all on function crm.jwks() from public;
@@ -45,4 +46,4 @@ grant execute on function crm.rotate_signing_key(text, boolean) to crm_service, 
 
 comment on function crm.rotate_signing_key(text, boolean) is
 $$Makes a new signing key (RS256 with 2048 bits, ES256 or EdDSA) and tells its kid. It is published at once and signs after settings.key_lead_time, so that no verifier meets a key it has not had time to fetch; the earlier one verifies until the last token signed with it has expired.
-revoke: the earlier keys were stolen. They verify nothing from now on, and the new one signs at once: every access token is refused, refresh tokens go on. Errors: 22023 for another alg.$$;
+revoke: the earlier keys were stolen. They verify nothing from now on, and the new one signs at once: every access token is refused, refresh tokens go on. Errors: 22023 for another alg, 42501 without the permission keys.update.$$;

@@ -59,28 +59,32 @@ type Verdict = Result<Result<pg_sys::Datum, Refusal>>;
 
 fn pre_request(_: pg_sys::FunctionCallInfo) -> Verdict {
     gucs::begin_request();
-    Principal::forget();
     let headers = gucs::request_setting(c"request.headers");
-    let headers = Headers::parse(headers.as_deref());
+    if let Err(refusal) = establish(&Headers::parse(headers.as_deref()))? {
+        return Ok(Err(refusal));
+    }
+    let key = Principal::current().and_then(|principal| principal.api_key.as_ref().map(|key| key.id));
+    api_keys::note_use(key)?;
+    Ok(Ok(pg_sys::Datum::null()))
+}
+
+fn establish(headers: &Headers) -> Result<Result<(), Refusal>> {
     if headers.wants_estimated_count() {
         return Ok(Err(Refusal::COUNT_ESTIMATE));
     }
     let role = outer_role();
-    let established = match (role.as_str(), headers.bearer(), headers.api_key()) {
-        (_, Some(_), Some(_)) => Err(Refusal::TWO_CREDENTIALS),
-        ("crm_anon", None, None) => Ok(()),
-        ("crm_anon", None, Some(key)) => with_key(key, &headers)?,
-        ("crm_anon", Some(token), None) => with_external_token(token, &headers)?,
-        ("crm_app" | "crm_multi", Some(token), None) => with_token(token, &role, &headers)?,
-        ("crm_app" | "crm_multi", None, _) => Err(Refusal::TOKEN_MISSING),
-        _ => Err(Refusal::ROLE),
-    };
-    if let Err(refusal) = established {
-        return Ok(Err(refusal));
+    match (role.as_str(), headers.bearer(), headers.api_key()) {
+        (_, Some(_), Some(_)) => Ok(Err(Refusal::TWO_CREDENTIALS)),
+        ("crm_anon", None, None) => {
+            Principal::forget();
+            Ok(Ok(()))
+        }
+        ("crm_anon", None, Some(key)) => with_key(key, headers),
+        ("crm_anon", Some(token), None) => with_external_token(token, headers),
+        ("crm_app" | "crm_multi", Some(token), None) => with_token(token, &role, headers),
+        ("crm_app" | "crm_multi", None, _) => Ok(Err(Refusal::TOKEN_MISSING)),
+        _ => Ok(Err(Refusal::ROLE)),
     }
-    let key = Principal::current().and_then(|principal| principal.api_key.as_ref().map(|key| key.id));
-    db::as_definer(|| api_keys::note_use(key))?;
-    Ok(Ok(pg_sys::Datum::null()))
 }
 
 /// The role PostgREST switched to, the token it verified and the token that arrived must tell the same story.
@@ -154,7 +158,7 @@ fn go_on_as(role: &CStr, identity: &Identity) {
 }
 
 fn authenticate(call: pg_sys::FunctionCallInfo) -> Verdict {
-    begin();
+    warn_outside_of_transactions();
     // SAFETY: the declared argument.
     let token = unsafe { pgrx::fcinfo::pg_getarg::<&str>(call, 0) }.unwrap_or_default();
     let identity = db::as_definer(|| match verify::signature(token)? {
@@ -165,7 +169,7 @@ fn authenticate(call: pg_sys::FunctionCallInfo) -> Verdict {
 }
 
 fn authenticate_api_key(call: pg_sys::FunctionCallInfo) -> Verdict {
-    begin();
+    warn_outside_of_transactions();
     // SAFETY: the declared argument.
     let key = unsafe { pgrx::fcinfo::pg_getarg::<&str>(call, 0) }.unwrap_or_default();
     let identity = db::as_definer(|| verify::key_identity(key.trim()))?;
@@ -174,13 +178,11 @@ fn authenticate_api_key(call: pg_sys::FunctionCallInfo) -> Verdict {
         Err(refusal) => return Ok(Err(refusal)),
     };
     let id = identity.principal.api_key.as_ref().map(|key| key.id);
-    db::as_definer(|| api_keys::note_use(id))?;
+    api_keys::note_use(id)?;
     Ok(Ok(assume(&identity)))
 }
 
-/// Nothing is set for a caller who is refused, and what was set before is gone.
-fn begin() {
-    Principal::forget();
+fn warn_outside_of_transactions() {
     // SAFETY: reads a flag of the transaction manager.
     if !unsafe { pg_sys::IsTransactionBlock() } {
         ErrorReport::new(
@@ -196,11 +198,31 @@ fn begin() {
 /// Makes it the transaction's identity, and tells which that is.
 fn assume(identity: &Identity) -> pg_sys::Datum {
     gucs::set_identity(&identity.setting);
+    let told = identity.told.get_or_init(|| flat(tell(identity)));
+    // SAFETY: a copy of a whole varlena, in memory that the caller frees.
+    unsafe {
+        let copy = pg_sys::palloc(told.len()).cast::<u8>();
+        copy.copy_from_nonoverlapping(told.as_ptr(), told.len());
+        pg_sys::Datum::from(copy)
+    }
+}
+
+fn tell(identity: &Identity) -> JsonB {
     let mut told = describe(Some(&identity.principal));
     if let Some(told) = told.as_object_mut() {
         told.remove("database_role");
     }
-    JsonB(told).into_datum().unwrap_or(pg_sys::Datum::null())
+    JsonB(told)
+}
+
+/// The bytes of a value of type jsonb.
+fn flat(value: JsonB) -> Vec<u8> {
+    let datum = value.into_datum().unwrap_or(pg_sys::Datum::null());
+    // SAFETY: a varlena that was just made, so neither compressed nor out of line; copied whole.
+    unsafe {
+        let value = datum.cast_mut_ptr::<pg_sys::varlena>();
+        std::slice::from_raw_parts(value.cast::<u8>(), pgrx::varlena::varsize_any(value)).to_vec()
+    }
 }
 
 /// Who sent this request, behind so many proxies. Of a SQL client nothing is known: its connection may be an

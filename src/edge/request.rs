@@ -1,7 +1,7 @@
 //! The parts of an HTTP request the CRM looks at, as PostgREST hands them on. Pure: headers are a client's words.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use serde::Deserialize;
 
@@ -54,7 +54,7 @@ impl<'a> Headers<'a> {
     pub fn client(&self, proxies: usize) -> Client {
         let address = self.x_forwarded_for.as_deref().filter(|_| proxies > 0).and_then(|list| {
             let last_first: Vec<_> = list.rsplit(',').map(str::trim).collect();
-            last_first.get(proxies - 1).and_then(|address| address.parse::<IpAddr>().ok())
+            last_first.get(proxies - 1).and_then(|address| parse_address(address))
         });
         let address = address.map(|address| address.to_canonical());
         let user_agent = self
@@ -94,6 +94,12 @@ impl<'a> Headers<'a> {
     }
 }
 
+/// Some proxies add the port.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
 fn network(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),
@@ -121,6 +127,9 @@ mod tests {
         assert_eq!(address("203.0.113.7", 1).as_deref(), Some("203.0.113.7"));
         assert_eq!(address("1.1.1.1, 203.0.113.7", 1).as_deref(), Some("203.0.113.7"));
         assert_eq!(address("1.1.1.1, 203.0.113.7, 10.0.0.1", 2).as_deref(), Some("203.0.113.7"));
+        assert_eq!(address("203.0.113.7:51234", 1).as_deref(), Some("203.0.113.7"));
+        assert_eq!(address("[2001:db8::1]:443", 1).as_deref(), Some("2001:db8::1"));
+        assert_eq!(address("[2001:db8::1]", 1).as_deref(), Some("2001:db8::1"));
         assert_eq!(address("::ffff:203.0.113.7", 1).as_deref(), Some("203.0.113.7"));
         for (list, proxies) in
             [("203.0.113.7", 0), ("203.0.113.7", 2), ("", 1), ("not an address", 1), ("203.0.113.7, x", 1)]

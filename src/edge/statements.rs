@@ -114,3 +114,44 @@ fn refuse_merge(statement: &pg_sys::PlannedStmt) {
         .report(PgLogLevel::ERROR);
     }
 }
+
+/// Whether this is a request whose statement filters what its function answers.
+pub fn answer_is_filtered() -> bool {
+    // SAFETY: the portal of the client's statement, which is being executed; its plan lives as long.
+    unsafe {
+        let portal = pg_sys::ActivePortal;
+        if !gucs::in_request() || portal.is_null() || (*portal).queryDesc.is_null() {
+            return false;
+        }
+        let statement = &*(*(*portal).queryDesc).plannedstmt;
+        filters(statement.planTree) || nodes(statement.subplans).any(|plan| filters(plan.cast()))
+    }
+}
+
+/// # Safety
+///
+/// A plan tree, or null.
+unsafe fn filters(plan: *const pg_sys::Plan) -> bool {
+    // SAFETY: every node of the tree begins with a Plan; a subquery's scan has its plan beside the two branches.
+    unsafe {
+        let Some(node) = plan.as_ref() else { return false };
+        let below = if node.type_ == pg_sys::NodeTag::T_SubqueryScan {
+            (*plan.cast::<pg_sys::SubqueryScan>()).subplan
+        } else {
+            std::ptr::null_mut()
+        };
+        !node.qual.is_null() || filters(node.lefttree) || filters(node.righttree) || filters(below)
+    }
+}
+
+/// # Safety
+///
+/// A list of nodes, or null.
+unsafe fn nodes(list: *mut pg_sys::List) -> impl Iterator<Item = *mut std::ffi::c_void> {
+    // SAFETY: as many elements as it says.
+    let elements = unsafe {
+        list.as_ref().map_or(&[][..], |list| std::slice::from_raw_parts(list.elements, list.length as usize))
+    };
+    // SAFETY: a list of nodes holds pointers.
+    elements.iter().map(|element| unsafe { element.ptr_value })
+}

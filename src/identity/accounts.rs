@@ -167,6 +167,12 @@ pub fn create_user(email: &str, password: Option<&str>, full_name: Option<&str>)
     Ok(user)
 }
 
+/// Makes a user without a password, whose e-mail and name were checked elsewhere.
+pub fn try_create_user(email: &str, full_name: Option<&str>) -> Result<Option<Uuid>> {
+    let full_name = full_name.and_then(|name| text::line(name, 200).ok()).filter(|name| !name.is_empty());
+    insert_user(email, full_name.as_deref())
+}
+
 /// `None` when the e-mail is somebody's.
 fn insert_user(email: &str, full_name: Option<&str>) -> Result<Option<Uuid>> {
     let user = db::execute_returning::<pgrx::Uuid>(

@@ -6,6 +6,7 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
+use crate::edge::statements;
 use crate::error::{CrmError, Result};
 use crate::gucs;
 
@@ -48,8 +49,13 @@ fn set_headers(headers: &[Value]) {
     }
 }
 
-/// Refused in a READ ONLY transaction, which a GET is: its arguments, secrets among them, stand in the URL.
+/// What every function that writes begins with. Refused are a READ ONLY transaction, which a GET is: its arguments, secrets
+/// among them, stand in the URL; and a filter on the answer, which could be made to fail just where the answer is a
+/// refusal, and so undo what has to be remembered of it.
 pub fn needs_post(function: &str) -> Result<()> {
+    if statements::answer_is_filtered() {
+        return Err(CrmError::invalid("filter", format!("the answer of {function} cannot be filtered")));
+    }
     // SAFETY: reads a flag of the transaction manager.
     if unsafe { pg_sys::XactReadOnly } {
         return Err(CrmError::ReadOnly { message: format!("{function} needs a POST request") });

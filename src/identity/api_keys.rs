@@ -91,6 +91,7 @@ fn create(
     if expires_at.is_some_and(|at| at <= pgrx::datum::datetime_support::now()) {
         return Err(CrmError::invalid("expires_at", "must lie in the future"));
     }
+    let expires_at = expires_at.filter(|at| !at.is_infinity());
     let kind = if organization.is_some() { "crmo" } else { "crmp" };
     let prefix = format!("{kind}_{}", &Uuid::new_v4().simple().to_string()[..8]);
     let key = format!("{prefix}_{}", new_secret()?);
@@ -117,6 +118,7 @@ fn create(
 /// Whose keys the caller may look after: those of the active organization, or the platform's.
 fn looked_after(permission: &str) -> Result<Option<Uuid>> {
     match Principal::current() {
+        Some(current) if current.actor_id.is_some() => Err(CrmError::forbidden("not while acting as somebody else")),
         Some(current) => match current.permitted_org_id(permission) {
             Some(organization) => Ok(Some(organization)),
             None => Err(CrmError::forbidden(format!("your role does not permit {permission}"))),
@@ -215,7 +217,10 @@ pub fn note_use(key: Option<Uuid>) -> Result<()> {
     if used.is_empty() {
         return Ok(());
     }
-    let used: Vec<_> = used.into_iter().map(to_pg).collect();
+    db::as_definer(|| write_uses(used.into_iter().map(to_pg).collect()))
+}
+
+fn write_uses(used: Vec<pgrx::Uuid>) -> Result<()> {
     // Looked at before it is written: most uses are within a minute of the last, and those take no transaction id.
     let stale = db::select(
         "select exists (

@@ -51,8 +51,15 @@ extern "C-unwind" fn relation_changed(_: pg_sys::Datum, relation: pg_sys::Oid) {
     }
 }
 
-/// What was remembered under another generation is to be forgotten.
+/// What was remembered under another generation is to be forgotten. Looks for messages first: a transaction that has begun
+/// long ago would else hear of nothing.
 pub fn generation() -> u64 {
+    // SAFETY: PostgreSQL does the same whenever it locks a relation.
+    unsafe {
+        if !pg_sys::IsInParallelMode() {
+            pg_sys::AcceptInvalidationMessages();
+        }
+    }
     GENERATION.load(Relaxed)
 }
 
@@ -80,14 +87,15 @@ pub fn ask<T>(query: impl FnOnce() -> Result<T>) -> Result<(T, Option<u64>)> {
 
 /// A table's owner could have dropped or disabled them; then nothing is remembered.
 fn triggers_in_place() -> Result<bool> {
-    if TRIGGERS_SEEN.load(Relaxed) == UNKNOWN {
+    let signal = signal();
+    if TRIGGERS_SEEN.load(Relaxed) == UNKNOWN || SIGNAL.load(Relaxed) != signal {
         // Set first: what changes while the catalog is read makes it unknown again.
         TRIGGERS_SEEN.store(IN_PLACE, Relaxed);
         let found = watched_tables()?;
-        for (slot, table) in WATCHED.iter().zip(&found) {
-            slot.store(*table, Relaxed);
+        // Those of before are watched on where some are missing: they may come back.
+        if found.len() == TRIGGERS {
+            WATCHED.iter().zip(&found).for_each(|(slot, table)| slot.store(*table, Relaxed));
         }
-        let signal = signal();
         SIGNAL.store(signal, Relaxed);
         if found.len() != TRIGGERS || signal == 0 {
             TRIGGERS_SEEN.store(MISSING, Relaxed);

@@ -79,6 +79,16 @@ pub fn tell(kind: &str, email: &str, content: Value) -> Result<()> {
     Ok(())
 }
 
+/// Where a token that is still good was sent to.
+pub fn recipient(purpose: Purpose, token: &str) -> Result<Option<String>> {
+    db::write(
+        "select email from crm_private.one_time_tokens
+         where hash = $1 and purpose = $2 and used_at is null and expires_at > clock_timestamp() and user_id is not null",
+        &[secret::hash(token.trim()).into(), purpose.name().into()],
+        |rows| if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<String>()?) },
+    )
+}
+
 /// Uses a token up; `None` when it is not known, was used, or is too old. The second of two at once waits, and gets none.
 pub fn redeem(purpose: Purpose, token: &str) -> Result<Option<Token>> {
     db::write(
@@ -136,10 +146,7 @@ fn claim_messages(
     ErrorReport,
 > {
     let claimed: Vec<Message> = db::write(
-        "update crm_private.messages as m
-         set claimed_until = clock_timestamp() + least(greatest(coalesce($2, '1 minute'), interval '1 second'), interval '1 hour'),
-             attempts = m.attempts + 1
-         where m.id in (
+        "with waiting as materialized (
              select w.id from crm_private.messages as w
              where w.finished_at is null and w.expires_at > clock_timestamp()
                  and (w.claimed_until is null or w.claimed_until < clock_timestamp())
@@ -147,6 +154,10 @@ fn claim_messages(
              limit least(greatest(coalesce($1, 10), 0), 100)
              for update skip locked
          )
+         update crm_private.messages as m
+         set claimed_until = clock_timestamp() + least(greatest(coalesce($2, '1 minute'), interval '1 second'), interval '1 hour'),
+             attempts = m.attempts + 1
+         from waiting where m.id = waiting.id
          returning m.id, m.kind, m.recipient, m.content, m.secret, m.expires_at, m.attempts",
         &[count.into(), lease.into()],
         |rows| {

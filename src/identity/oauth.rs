@@ -199,17 +199,18 @@ fn claim_oauth_exchanges(
     ErrorReport,
 > {
     let claimed: Vec<Exchange> = db::write(
-        "with claimed as (
+        "with waiting as materialized (
+             select w.id from crm_private.oauth_flows as w
+             where w.status = 'waiting' and w.expires_at > clock_timestamp()
+                 and (w.claimed_until is null or w.claimed_until < clock_timestamp())
+             order by w.id
+             limit least(greatest(coalesce($1, 10), 0), 100)
+             for update skip locked
+         ),
+         claimed as (
              update crm_private.oauth_flows as f
              set claimed_until = clock_timestamp() + least(greatest(coalesce($2, '30 seconds'), interval '1 second'), interval '5 minutes')
-             where f.id in (
-                 select w.id from crm_private.oauth_flows as w
-                 where w.status = 'waiting' and w.expires_at > clock_timestamp()
-                     and (w.claimed_until is null or w.claimed_until < clock_timestamp())
-                 order by w.id
-                 limit least(greatest(coalesce($1, 10), 0), 100)
-                 for update skip locked
-             )
+             from waiting where f.id = waiting.id
              returning f.id, f.provider, f.code, f.code_verifier, f.redirect_uri
          )
          select c.id, c.provider, p.token_endpoint, p.userinfo_endpoint, p.client_ids[1], p.client_secret,

@@ -86,7 +86,7 @@ fn owner_of(organization: Uuid, email: &str, full_name: Option<&str>) -> Result<
         Some(user) => user,
         None => {
             let user = accounts::create_user(&email, None, full_name)?;
-            recovery::send_reset(Some(user), &email, full_name)?;
+            recovery::send_first_password(user, &email, full_name)?;
             user
         }
     };
@@ -356,6 +356,10 @@ fn owned_alone(user: Uuid) -> Result<Option<String>> {
 
 /// The row stays, because records point to it, but nothing in it tells who that was.
 fn erase(user: Uuid) -> Result<usize> {
+    db::execute(
+        "delete from crm_private.messages where recipient = (select email from crm.users where id = $1)",
+        &[to_pg(user).into()],
+    )?;
     let erased = db::execute(
         "update crm.users
          set email = 'deleted-' || id || '@deleted.invalid', full_name = null, status = 'deleted',

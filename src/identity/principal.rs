@@ -98,7 +98,9 @@ impl Principal {
     }
 
     pub fn forget() {
-        gucs::set_identity(c"");
+        if gucs::with_identity(|_| ()).is_some() {
+            gucs::set_identity(c"");
+        }
     }
 
     pub fn org_id(&self) -> Option<Uuid> {
@@ -227,7 +229,7 @@ fn org_ids_for_user(uid: pgrx::Uuid) -> Result<Vec<pgrx::Uuid>, ErrorReport> {
 fn visible_user_ids() -> Result<Vec<pgrx::Uuid>, ErrorReport> {
     let Some(principal) = Principal::current() else { return Ok(vec![]) };
     let organizations: Vec<_> = match (principal.org_id(), principal.user_id) {
-        (Some(id), _) => vec![to_pg(id)],
+        (Some(_), _) => principal.permitted_org_id("users.read").map(to_pg).into_iter().collect(),
         (None, Some(user)) => memberships_of(user)?.into_iter().map(|(org, _)| to_pg(org)).collect(),
         (None, None) => vec![],
     };

@@ -92,52 +92,81 @@ pub fn verified_profile(provider: &str, token: &str) -> Result<Option<Profile>> 
 
 /// Logs in whom a provider vouches for.
 pub fn sign_in(provider: &str, profile: &Profile, create: bool, organization: Option<&str>) -> Result<JsonB> {
-    let Some(user) = user_for(provider, profile, create)? else {
-        return Ok(answer::refuse(403, "42501", "nobody can log in with this identity"));
-    };
-    match accounts::active_organization(user, organization)? {
-        Ok(active) => Ok(JsonB(accounts::welcome(user, active, &Kind::IdentityProvider)?)),
-        Err(()) => Ok(answer::refuse(403, "42501", "no access to this organization")),
-    }
-}
-
-/// The user the provider means: the one it meant before, the one with the e-mail it has verified, or a new one.
-fn user_for(provider: &str, profile: &Profile, create: bool) -> Result<Option<Uuid>> {
-    if let Some((user, active)) = linked(provider, &profile.subject)? {
-        return Ok(active.then_some(user));
-    }
-    // An address that nobody verified could be anybody's.
-    let Some(email) = profile.email.as_deref().filter(|_| profile.email_verified) else { return Ok(None) };
-    let Ok(email) = text::email(email) else { return Ok(None) };
-    let user = match accounts::user_by_email(&email)? {
-        Some(user) => {
-            take_over(user)?;
+    const NOBODY: &str = "nobody can log in with this identity";
+    const NO_ACCESS: &str = "no access to this organization";
+    let found = find_user(provider, profile)?;
+    let user = match found {
+        Found::Nobody => return Ok(answer::refuse(403, "42501", NOBODY)),
+        Found::Newcomer(_) if !create => return Ok(answer::refuse(403, "42501", NOBODY)),
+        // Theirs is yet to be made. Nothing is, for somebody who is refused.
+        Found::Newcomer(_) if organization.is_some() => return Ok(answer::refuse(403, "42501", NO_ACCESS)),
+        Found::Newcomer(email) => begin(provider, profile, &email)?,
+        Found::Linked(user) | Found::ByEmail(user) if accounts::active_organization(user, organization)?.is_err() => {
+            return Ok(answer::refuse(403, "42501", NO_ACCESS));
+        }
+        Found::Linked(user) => user,
+        Found::ByEmail(user) => {
+            attach(provider, profile, user)?;
             user
         }
-        None if create && !accounts::email_is_taken(&email)? => begin(&email, profile.full_name.as_deref())?,
-        None => return Ok(None),
     };
-    link(provider, &profile.subject, user)?;
-    recovery::note_verified(user)?;
-    Ok(Some(user))
+    let active = accounts::active_organization(user, organization)?.unwrap_or(None);
+    Ok(JsonB(accounts::welcome(user, active, &Kind::IdentityProvider)?))
 }
 
+/// Whom a provider means.
+enum Found {
+    /// It meant this user before.
+    Linked(Uuid),
+    /// The user with the e-mail it has verified.
+    ByEmail(Uuid),
+    /// Nobody has this verified e-mail.
+    Newcomer(String),
+    /// Who must not log in, or cannot be told from somebody else.
+    Nobody,
+}
+
+fn find_user(provider: &str, profile: &Profile) -> Result<Found> {
+    if let Some((user, active)) = linked(provider, &profile.subject)? {
+        return Ok(if active { Found::Linked(user) } else { Found::Nobody });
+    }
+    // An address that nobody verified could be anybody's.
+    let email = profile.email.as_deref().filter(|_| profile.email_verified).and_then(|email| text::email(email).ok());
+    let Some(email) = email else { return Ok(Found::Nobody) };
+    Ok(match accounts::user_by_email(&email)? {
+        Some(user) => Found::ByEmail(user),
+        None if accounts::email_is_taken(&email)? => Found::Nobody,
+        None => Found::Newcomer(email),
+    })
+}
+
+fn attach(provider: &str, profile: &Profile, user: Uuid) -> Result<()> {
+    take_over(user)?;
+    link(provider, &profile.subject, user)?;
+    recovery::note_verified(user)
+}
+
+const LINKED: &str = "select u.id, u.status = 'active'
+    from crm_private.user_identities as i
+    join crm.users as u on u.id = i.user_id
+    where i.provider = $1 and i.subject = $2";
+
 fn linked(provider: &str, subject: &str) -> Result<Option<(Uuid, bool)>> {
-    db::select(
-        "select u.id, u.status = 'active'
-         from crm_private.user_identities as i
-         join crm.users as u on u.id = i.user_id
-         where i.provider = $1 and i.subject = $2",
-        &[PgBuiltInOids::TEXTOID, PgBuiltInOids::TEXTOID],
-        &[provider.into(), subject.into()],
-        |rows| {
-            if rows.is_empty() {
-                return Ok(None);
-            }
-            let (user, active) = rows.first().get_two::<pgrx::Uuid, bool>()?;
-            Ok(user.map(from_pg).zip(active))
-        },
-    )
+    let types = [PgBuiltInOids::TEXTOID, PgBuiltInOids::TEXTOID];
+    db::select(LINKED, &types, &[provider.into(), subject.into()], read_linked)
+}
+
+fn read_linked(rows: pgrx::spi::SpiTupleTable) -> Result<Option<(Uuid, bool)>> {
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let (user, active) = rows.first().get_two::<pgrx::Uuid, bool>()?;
+    Ok(user.map(from_pg).zip(active))
+}
+
+/// The same as of now: somebody else may have linked it while this one waited.
+fn linked_now(provider: &str, subject: &str) -> Result<Option<(Uuid, bool)>> {
+    db::write(LINKED, &[provider.into(), subject.into()], read_linked)
 }
 
 /// Whoever registered an address without proving that it is theirs may have done so to wait for its owner: what they could
@@ -166,12 +195,26 @@ fn take_over(user: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// A new user with an organization of their own, whose slug comes from the e-mail.
-fn begin(email: &str, full_name: Option<&str>) -> Result<Uuid> {
+/// A new user with an organization of their own, whose slug comes from the e-mail. Of two first sign-ins at once the second
+/// waits here, and finds the user that the first has made.
+fn begin(provider: &str, profile: &Profile, email: &str) -> Result<Uuid> {
     let local_part = email.split('@').next().unwrap_or(email);
-    let user = accounts::create_user(email, None, full_name)?;
-    let organization = accounts::create_organization_as(full_name.unwrap_or(local_part), Some(local_part))?;
-    accounts::add_member(organization, user, Role::Owner)?;
+    let full_name = profile.full_name.as_deref();
+    let user = match accounts::try_create_user(email, full_name)? {
+        Some(user) => {
+            let organization = accounts::create_organization_as(full_name.unwrap_or(local_part), Some(local_part))?;
+            accounts::add_member(organization, user, Role::Owner)?;
+            user
+        }
+        None => {
+            db::write("select id from crm.users where email = $1 and status = 'active'", &[email.into()], |rows| {
+                if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<pgrx::Uuid>()?) }
+            })?
+            .map(from_pg)
+            .ok_or_else(|| CrmError::forbidden("nobody can log in with this identity"))?
+        }
+    };
+    attach(provider, profile, user)?;
     Ok(user)
 }
 
@@ -191,7 +234,7 @@ pub fn link(provider: &str, subject: &str, user: Uuid) -> Result<bool> {
          on conflict (provider, subject) do nothing returning 1",
         &[provider.into(), subject.into(), to_pg(user).into()],
     )?;
-    match self::linked(provider, subject)? {
+    match linked_now(provider, subject)? {
         Some((already, _)) if already != user => Err(CrmError::Conflict {
             message: "this identity is another user's".into(),
             hint: "Each identity belongs to one user.".into(),

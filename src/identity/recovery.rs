@@ -81,10 +81,17 @@ fn request_password_reset(email: Option<&str>) -> Result<JsonB, ErrorReport> {
 }
 
 /// Sends a token for `reset_password`; for nobody, does the same work.
-pub fn send_reset(user: Option<Uuid>, email: &str, full_name: Option<&str>) -> Result<()> {
+fn send_reset(user: Option<Uuid>, email: &str, full_name: Option<&str>) -> Result<()> {
     let about = Token { user, email: Some(email.to_owned()), invitation: None };
     let life = Settings::current()?.password_reset_ttl;
     messages::send(Purpose::PasswordReset, email, &about, life, json!({ "full_name": full_name }))
+}
+
+/// The same for a new user, who has no password yet and did not ask for the message.
+pub fn send_first_password(user: Uuid, email: &str, full_name: Option<&str>) -> Result<()> {
+    let about = Token { user: Some(user), email: Some(email.to_owned()), invitation: None };
+    let life = Settings::current()?.invitation_ttl;
+    messages::send(Purpose::PasswordReset, email, &about, life, json!({ "full_name": full_name, "first": true }))
 }
 
 fn bad_token() -> CrmError {
@@ -95,6 +102,9 @@ fn bad_token() -> CrmError {
 fn reset_password(token: Option<&str>, new_password: Option<&str>) -> Result<JsonB, ErrorReport> {
     answer::needs_post("reset_password")?;
     let (token, new) = (given("token", token)?, given("new_password", new_password)?);
+    // Before anything of the user's is looked at: a login that is under way with the old password has to end first.
+    let email = messages::recipient(Purpose::PasswordReset, token)?.ok_or_else(bad_token)?;
+    failures::hold(Counter::Account, &email)?;
     let redeemed = messages::redeem(Purpose::PasswordReset, token)?.ok_or_else(bad_token)?;
     let user = redeemed.user.map(find).transpose()?.flatten();
     // The address may have changed since.

@@ -199,22 +199,24 @@ fn refresh_token(refresh_token: Option<&str>, organization: Option<&str>) -> Res
     let life = settings.refresh_token_ttl.min(family.left);
     db::execute(
         "update crm_private.sessions
-         set refreshed_at = clock_timestamp(), org_id = $2,
-             expires_at = greatest(expires_at, clock_timestamp() + make_interval(secs => $3))
+         set refreshed_at = clock_timestamp(), org_id = $2, expires_at = clock_timestamp() + make_interval(secs => $3)
          where id = $1",
         &[to_pg(family.session).into(), active.map(to_pg).into(), (life as f64).into()],
     )?;
-    let mut tokens = access_token(family.user, active, family.session, &Kind::Password, family.left)?;
+    let mut tokens = access_token(family.user, active, family.session, &Kind::Password, life)?;
     tokens.refresh = Some(Refresh { refresh_token: next, refresh_expires_in: life });
     answer::no_store();
     Ok(JsonB(answer::to_json(&tokens)?))
 }
 
-/// Locks the token's row first and the session's after it, as everybody does; a second use waits here for the first.
+/// Locks the session, and so all of its tokens: a second use waits here for the first.
 fn find_family(token: &str) -> Result<Option<Family>> {
     let hash = secret::hash(token);
-    let known =
-        db::execute("select from crm_private.refresh_tokens where hash = $1 for update", &[hash.clone().into()])?;
+    let known = db::execute(
+        "select from crm_private.sessions
+         where id = (select session_id from crm_private.refresh_tokens where hash = $1) for update",
+        &[hash.clone().into()],
+    )?;
     if known == 0 {
         return Ok(None);
     }
@@ -226,8 +228,7 @@ fn find_family(token: &str) -> Result<Option<Family>> {
          join crm_private.sessions as s on s.id = t.session_id
          join crm.users as u on u.id = s.user_id
          where t.hash = $1 and s.ended_at is null and s.expires_at > clock_timestamp() and u.status = 'active'
-             and s.created_at + make_interval(secs => $2) > clock_timestamp()
-         for update of s",
+             and s.created_at + make_interval(secs => $2) > clock_timestamp()",
         &[hash.into(), (Settings::current()?.session_max_age as f64).into()],
         |rows| {
             let row = rows.first();

@@ -17,63 +17,42 @@ fn clear_expired(batch: Option<i32>) -> Result<JsonB, ErrorReport> {
     if !(1..=1_000_000).contains(&batch) {
         return Err(CrmError::invalid("batch", "must be between 1 and 1000000").into());
     }
-    // A token that was used answers until then; a session is kept a week, to look at after something went wrong.
-    let sessions = clear(
-        "delete from crm_private.sessions where id in (
-             select id from crm_private.sessions where expires_at < clock_timestamp() - interval '7 days'
-             order by expires_at limit $1 for update skip locked
-         ) returning 1",
-        batch,
-    )?;
-    let tokens = clear(
-        "delete from crm_private.one_time_tokens where hash in (
-             select hash from crm_private.one_time_tokens where expires_at < clock_timestamp()
-             order by expires_at limit $1 for update skip locked
-         ) returning 1",
-        batch,
-    )?;
-    let messages = clear(
-        "delete from crm_private.messages where id in (
-             select id from crm_private.messages where expires_at < clock_timestamp()
-             order by expires_at limit $1 for update skip locked
-         ) returning 1",
-        batch,
-    )?;
-    let oauth_flows = clear(
-        "delete from crm_private.oauth_flows where state_hash in (
-             select state_hash from crm_private.oauth_flows where expires_at < clock_timestamp()
-             order by expires_at limit $1 for update skip locked
-         ) returning 1",
-        batch,
-    )?;
-    let refresh_tokens = used_refresh_tokens(batch)?;
-    let keys =
-        db::execute("delete from crm_private.signing_keys where expires_at < clock_timestamp() returning 1", &[])?;
+    let sessions =
+        clear("sessions", "id", "coalesce(ended_at, expires_at) < clock_timestamp() - interval '7 days'", batch)?;
+    let one_time_tokens = clear("one_time_tokens", "hash", EXPIRED, batch)?;
+    let messages = clear("messages", "id", EXPIRED, batch)?;
+    let invitations = clear("invitations", "id", EXPIRED, batch)?;
+    let oauth_flows = clear("oauth_flows", "state_hash", EXPIRED, batch)?;
+    let signing_keys = clear("signing_keys", "kid", EXPIRED, batch)?;
+    let life = Settings::current()?.refresh_token_ttl;
+    // A used one tells a thief from the owner for as long as it could have been used.
+    let used = format!("used_at < clock_timestamp() - make_interval(secs => {life})");
+    let refresh_tokens = clear("refresh_tokens", "hash", &used, batch)?;
     key_store::forget_retired()?;
     Ok(JsonB(json!({
         "sessions": sessions,
         "refresh_tokens": refresh_tokens,
-        "one_time_tokens": tokens,
+        "one_time_tokens": one_time_tokens,
         "messages": messages,
         "oauth_flows": oauth_flows,
-        "signing_keys": keys,
+        "invitations": invitations,
+        "signing_keys": signing_keys,
         "login_failures": failures::clear(batch)?,
     })))
 }
 
-fn clear(statement: &str, batch: i32) -> Result<usize> {
-    db::execute(statement, &[batch.into()])
-}
+const EXPIRED: &str = "expires_at < clock_timestamp()";
 
-/// Used ones tell a thief from their owner for as long as they could have been used.
-fn used_refresh_tokens(batch: i32) -> Result<usize> {
-    let life = Settings::current()?.refresh_token_ttl;
+/// Deletes up to `batch` rows. All three texts are this file's own. The picked rows are materialized: as the inner side of a
+/// nested loop the LIMIT would begin anew for every row.
+fn clear(table: &str, key: &str, condition: &str, batch: i32) -> Result<usize> {
     db::execute(
-        "delete from crm_private.refresh_tokens where hash in (
-             select hash from crm_private.refresh_tokens
-             where used_at < clock_timestamp() - make_interval(secs => $2)
-             limit $1 for update skip locked
-         ) returning 1",
-        &[batch.into(), (life as f64).into()],
+        &format!(
+            "with picked as materialized (
+                 select {key} from crm_private.{table} where {condition} limit $1 for update skip locked
+             )
+             delete from crm_private.{table} as t using picked where t.{key} = picked.{key} returning 1"
+        ),
+        &[batch.into()],
     )
 }

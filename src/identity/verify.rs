@@ -104,14 +104,22 @@ pub struct Identity {
     pub setting: CString,
     /// Seconds since 1970.
     good_until: i64,
-    /// For a key: how long its statements may take, since PostgREST does not know what it stands for.
+    /// For what PostgREST does not know: how long its statements may take.
     pub statement_timeout: Option<CString>,
+    /// What `crm.authenticate` answers: a value of type jsonb, byte for byte.
+    pub told: OnceCell<Vec<u8>>,
 }
 
 impl Identity {
     fn new(principal: Principal, good_until: Option<i64>) -> Result<Self> {
         let setting = principal.to_setting()?;
-        Ok(Self { principal, setting, good_until: good_until.unwrap_or(i64::MAX), statement_timeout: None })
+        Ok(Self {
+            principal,
+            setting,
+            good_until: good_until.unwrap_or(i64::MAX),
+            statement_timeout: None,
+            told: OnceCell::new(),
+        })
     }
 }
 
@@ -181,7 +189,7 @@ fn ask_for_session(verified: &Verified, wanted: Option<&OrganizationRef>) -> Ver
     let actor = claims.act.as_ref().map(|actor| actor.sub);
     let (id, slug) = OrganizationRef::split(wanted);
     db::select(
-        "select extract(epoch from least(session.expires_at, k.expires_at))::bigint, o.id, m.role, o.country
+        "select floor(extract(epoch from least(session.expires_at, k.expires_at)))::bigint, o.id, m.role, o.country
          from crm_private.signing_keys as k
          join crm_private.sessions as session on session.id = $2
          join crm.users as u on u.id = session.user_id
@@ -248,12 +256,7 @@ pub fn key_identity(key: &str) -> Verdict<Rc<Identity>> {
 
 fn ask_for_key(key: &str, prefix: &str) -> Verdict<Identity> {
     db::select(
-        "select k.id, k.hash, k.scopes, k.org_id, o.country, extract(epoch from k.expires_at)::bigint,
-             (
-                 select option.option_value
-                 from pg_db_role_setting as s, pg_options_to_table(s.setconfig) as option
-                 where s.setrole = 'crm_app'::regrole and s.setdatabase = 0 and option.option_name = 'statement_timeout'
-             )
+        "select k.id, k.hash, k.scopes, k.org_id, o.country, floor(extract(epoch from k.expires_at))::bigint
          from crm_private.api_keys as k
          left join crm.organizations as o on o.id = k.org_id
          where k.prefix = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > clock_timestamp())
@@ -283,7 +286,7 @@ fn ask_for_key(key: &str, prefix: &str) -> Verdict<Identity> {
                 ..Principal::default()
             };
             let mut identity = Identity::new(principal, row.get(6)?)?;
-            identity.statement_timeout = row.get::<String>(7)?.and_then(|timeout| CString::new(timeout).ok());
+            identity.statement_timeout = statement_timeout()?;
             Ok(Ok(identity))
         },
     )
@@ -320,7 +323,8 @@ fn ask_for_issuers() -> Result<Vec<Foreign>> {
     let leeway = Settings::current()?.clock_leeway;
     db::select(
         "select name, issuers, algorithms, access_token_audiences, jwks
-         from crm_private.identity_providers where enabled and accept_access_tokens and jwks is not null",
+         from crm_private.identity_providers where enabled and accept_access_tokens and jwks is not null
+         order by name",
         &[],
         &[],
         |rows| {
@@ -343,12 +347,13 @@ fn ask_for_issuers() -> Result<Vec<Foreign>> {
 pub fn external_identity(token: &str, claims: &str, wanted: Option<OrganizationRef>) -> Verdict<Rc<Identity>> {
     let issuers = foreign_issuers()?;
     let Ok(named) = issuer::issuer_of(token) else { return Ok(Err(Refusal::TOKEN)) };
-    let Some(foreign) = issuers.iter().find(|issuer| issuer.trust.issuers.contains(&named)) else {
-        return Ok(Err(Refusal::TOKEN));
-    };
-    let Ok(verified) = issuer::access_token(token, &foreign.trust, unix_now()) else {
-        return Ok(Err(Refusal::TOKEN));
-    };
+    // One issuer can have several rows, each with an audience of its own.
+    let now = unix_now();
+    let verified = issuers
+        .iter()
+        .filter(|foreign| foreign.trust.issuers.contains(&named))
+        .find_map(|foreign| Some((foreign, issuer::access_token(token, &foreign.trust, now).ok()?)));
+    let Some((foreign, verified)) = verified else { return Ok(Err(Refusal::TOKEN)) };
     if !is_same_payload(&verified.payload, claims) {
         return Ok(Err(Refusal::TOKEN));
     }
@@ -397,7 +402,23 @@ fn ask_for_external(provider: &str, subject: &str, wanted: Option<&OrganizationR
         },
     };
     let principal = Principal { user_id: Some(user), organization, ..Principal::default() };
-    Ok(Ok(Identity::new(principal, None)?))
+    let mut identity = Identity::new(principal, None)?;
+    identity.statement_timeout = statement_timeout()?;
+    Ok(Ok(identity))
+}
+
+/// What a user's statements may take. PostgREST sets it for the role it knows of, which is `crm_anon` where a key or another
+/// issuer's token is shown.
+fn statement_timeout() -> Result<Option<CString>> {
+    let timeout = db::select(
+        "select option.option_value
+         from pg_db_role_setting as s, pg_options_to_table(s.setconfig) as option
+         where s.setrole = 'crm_app'::regrole and s.setdatabase = 0 and option.option_name = 'statement_timeout'",
+        &[],
+        &[],
+        |rows| if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<String>()?) },
+    )?;
+    Ok(timeout.and_then(|timeout| CString::new(timeout).ok()))
 }
 
 fn active_organization(user: Uuid, wanted: &OrganizationRef) -> Result<Option<ActiveOrganization>> {

@@ -87,7 +87,7 @@ insert into tests.functions values
     ('crm.impersonate(uuid,text,text,integer)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.invite_user(text,text)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.issue_token(uuid,uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
-    ('crm.jwks()', 'stable', 'restricted', 'definer', '{crm_admin,crm_anon,crm_app,crm_multi,crm_service,crm_worker}'),
+    ('crm.jwks()', 'stable', 'unsafe', 'definer', '{crm_admin,crm_anon,crm_app,crm_multi,crm_service,crm_worker}'),
     ('crm.link_identity(uuid,text,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
     ('crm.list_api_keys()', 'stable', 'restricted', 'definer', '{crm_admin,crm_app}'),
     ('crm.list_invitations()', 'stable', 'restricted', 'definer', '{crm_app}'),

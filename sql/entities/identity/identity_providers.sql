@@ -22,6 +22,9 @@ create table crm_private.identity_providers (
     constraint identity_providers_pkey primary key (name),
     constraint identity_providers_name_check check (name ~ '^[a-z0-9]+(-[a-z0-9]+)*$' and char_length(name) <= 50),
     constraint identity_providers_algorithms_check check (algorithms <@ '{RS256,ES256,EdDSA}' and cardinality(algorithms) > 0),
+    constraint identity_providers_no_null_check check (
+        array_position(issuers || client_ids || access_token_audiences || redirect_uris || algorithms, null) is null
+    ),
     constraint identity_providers_https_check check (
         jwks_uri ~ '^https://' and authorization_endpoint ~ '^https://' and token_endpoint ~ '^https://' and userinfo_endpoint ~ '^https://'
     ),

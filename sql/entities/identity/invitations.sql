@@ -19,6 +19,7 @@ create table crm_private.invitations (
 );
 
 create index invitations_org_id_email_idx on crm_private.invitations (org_id, email);
+create index invitations_expires_at_idx on crm_private.invitations (expires_at);
 create index invitations_invited_by_idx on crm_private.invitations (invited_by);
 
 comment on table crm_private.invitations is 'Who was invited into which organization, as what.';

@@ -25,6 +25,8 @@ create table crm_private.login_failures (
 
 create index login_failures_window_started_at_idx on crm_private.login_failures (window_started_at);
 
+alter table crm_private.login_failures alter column subject set statistics 0;
+
 comment on table crm_private.login_failures is
     'Attempts within the current window, for known and unknown e-mail addresses alike.';
 comment on column crm_private.login_failures.subject is 'SHA-256 of the e-mail address or the network address (IPv6: the /64).';

@@ -31,7 +31,7 @@ create table crm_private.sessions (
 create index sessions_user_id_idx on crm_private.sessions (user_id);
 create index sessions_actor_id_idx on crm_private.sessions (actor_id);
 create index sessions_org_id_idx on crm_private.sessions (org_id);
-create index sessions_expires_at_idx on crm_private.sessions (expires_at);
+create index sessions_end_idx on crm_private.sessions (coalesce(ended_at, expires_at));
 
 comment on table crm_private.sessions is 'One row per login; a token whose session has ended is refused.';
 comment on column crm_private.sessions.org_id is 'The organization that was active last.';

@@ -6,9 +6,13 @@
 
 pub mod actor;
 pub mod admin;
+pub mod everybodys;
 pub mod fixture;
 pub mod forgery;
 pub mod http;
+pub mod identity;
+pub mod issuer;
+pub mod machine;
 pub mod openapi;
 pub mod raw;
 pub mod sql;

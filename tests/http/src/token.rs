@@ -51,6 +51,11 @@ impl Signer {
         Self { algorithm, key: key.unwrap() }
     }
 
+    /// The same key, used for another algorithm.
+    pub fn misused(self, algorithm: Algorithm) -> Self {
+        Self { algorithm, ..self }
+    }
+
     /// HMAC with whatever the attacker knows.
     pub fn hmac(algorithm: Algorithm, secret: &[u8]) -> Self {
         Self { algorithm, key: EncodingKey::from_secret(secret) }
@@ -66,7 +71,16 @@ impl Signer {
 
     /// A token of exactly these texts.
     pub fn sign(&self, header: &str, payload: &str) -> String {
-        let message = format!("{}.{}", base64url(header), base64url(payload));
+        self.sign_bytes(header, payload)
+    }
+
+    /// A token of exactly these bytes.
+    pub fn sign_bytes(&self, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
+        self.seal(&format!("{}.{}", base64url(header), base64url(payload)))
+    }
+
+    /// A token of this text and its signature.
+    pub fn seal(&self, message: &str) -> String {
         let signature = crypto::sign(message.as_bytes(), &self.key, self.algorithm).unwrap();
         format!("{message}.{signature}")
     }

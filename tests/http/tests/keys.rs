@@ -3,89 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::MutexGuard;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
-
-use crm_http_tests::actor::{self, Actor, login};
+use crm_http_tests::actor::{Actor, login};
+use crm_http_tests::everybodys::{Everybodys, published, rotate, until_accepted};
 use crm_http_tests::http::text;
 use crm_http_tests::token::{self, base64url, from_base64url};
-use crm_http_tests::{admin, alone, sql};
+use crm_http_tests::{admin, sql};
 use serde_json::{Value, json};
-
-/// The keys and settings as they were; they come back when this goes.
-struct Everybodys {
-    active: Value,
-    settings: Value,
-    _alone: MutexGuard<'static, ()>,
-}
-
-impl Everybodys {
-    fn keep() -> Self {
-        let alone = alone();
-        Self {
-            active: admin::value("select to_jsonb(k) from crm_private.signing_keys as k where retired_at is null", &[]),
-            settings: admin::value("select to_jsonb(s) from crm_private.settings as s", &[]),
-            _alone: alone,
-        }
-        .without_lead_time()
-    }
-
-    /// New keys sign at once here; rotation.rs shows the time before.
-    fn without_lead_time(self) -> Self {
-        admin::execute("update crm_private.settings set key_lead_time = '0'", &[]);
-        self
-    }
-
-    fn restore(&self) {
-        admin::execute("delete from crm_private.signing_keys", &[]);
-        admin::execute(
-            "insert into crm_private.signing_keys
-             select * from jsonb_populate_record(null::crm_private.signing_keys, $1)",
-            &[&self.active],
-        );
-        admin::execute(
-            "update crm_private.settings as s
-             set issuer = was.issuer, audience = was.audience, access_token_ttl = was.access_token_ttl,
-                 service_token_ttl = was.service_token_ttl, clock_leeway = was.clock_leeway,
-                 key_lead_time = was.key_lead_time
-             from jsonb_populate_record(null::crm_private.settings, $1) as was",
-            &[&self.settings],
-        );
-        admin::execute("notify pgrst", &[]);
-    }
-}
-
-impl Everybodys {
-    fn kid(&self) -> String {
-        text(&self.active["kid"])
-    }
-}
-
-impl Drop for Everybodys {
-    fn drop(&mut self) {
-        self.restore();
-        let user = Actor::register();
-        until_accepted(&user);
-    }
-}
-
-/// PostgREST reads the new keys a moment after the rotation; until then it refuses what is signed with them.
-fn until_accepted(user: &Actor) {
-    let started = Instant::now();
-    while user.get("/rpc/me").status != 200 {
-        assert!(started.elapsed() < Duration::from_secs(15), "PostgREST did not take the new configuration over");
-        sleep(Duration::from_millis(50));
-    }
-}
-
-fn rotate(alg: &str) -> String {
-    admin::value("select crm.rotate_signing_key($1)", &[&alg])
-}
-
-fn published() -> Vec<Value> {
-    actor::anonymous("GET", "/rpc/jwks").send().expect(200).json()["keys"].as_array().unwrap().clone()
-}
 
 #[test]
 fn a_user_logs_in_with_every_kind_of_key_and_earlier_tokens_go_on() {

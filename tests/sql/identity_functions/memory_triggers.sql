@@ -1,0 +1,124 @@
+-- What tells backends of changes is a trigger on each table, and a table that stands for all. Where the tables' owner drops, disables
+-- or renames one of them, nothing is remembered any more: what changes then counts at once all the same.
+
+\ir memory_world.psql
+
+create table tests.triggers (target regclass, name text, credential text, statement text, wanted text);
+\set token 'PT401 the access token is not valid'
+insert into tests.triggers values
+    ('crm_private.settings', '_900_announce', 'ann', 'update crm_private.settings set issuer = ''other''', :'token'),
+    ('crm.organizations', '_900_announce', 'ann', 'update crm.organizations set status = ''suspended''', 'PT403 no access to this organization'),
+    ('crm.users', '_900_announce', 'ann', 'update crm.users set status = ''disabled''', :'token'),
+    ('crm.memberships', '_900_announce', 'ann', 'update crm.memberships set role = ''sales''', 'accepted sales'),
+    ('crm_private.signing_keys', '_900_announce', 'ann', 'delete from crm_private.signing_keys', :'token'),
+    ('crm_private.sessions', '_900_announce', 'ann', 'update crm_private.sessions set ended_at = now()', :'token'),
+    ('crm_private.sessions', '_900_announce_delete', 'ann', 'delete from crm_private.sessions', :'token'),
+    ('crm_private.identity_providers', '_900_announce', 'ann of the issuer', 'update crm_private.identity_providers set enabled = false', :'token'),
+    ('crm_private.user_identities', '_900_announce', 'ann of the issuer', 'delete from crm_private.user_identities',
+        'PT403 nobody here has this identity'),
+    ('crm_private.api_keys', '_900_announce', 'key', 'update crm_private.api_keys set revoked_at = now()', 'PT401 the API key is not valid'),
+    ('crm_private.platform_members', '_900_announce', 'sue as ann', 'delete from crm_private.platform_members', :'token');
+insert into tests.results (had, wanted, sentence)
+select string_agg(distinct format('%s %s', t.tgrelid::regclass, t.tgname), ', '),
+    (select string_agg(distinct format('%s %s', target, name), ', ') from tests.triggers), 'every trigger is in this test'
+from pg_trigger as t
+where t.tgfoid = 'crm_private.announce'::regproc;
+
+-- The credential was good before the owner did it, and is asked for twice after that: it must not have been remembered then.
+create procedure tests.after(did text, credential text, statement text, wanted text, replica boolean, undo text) language plpgsql as $$
+declare
+    used tests.credentials;
+    good text;
+    said text;
+begin
+    select * into used from tests.credentials where name = credential;
+    -- Whatever came before, this session looks at the triggers again, and remembers.
+    perform tests.other(format('alter table %s reset (fillfactor)', target)) from (select distinct target from tests.triggers) as watched;
+    commit;
+    good := tests.try(used.kind, used.secret);
+    perform tests.try(used.kind, used.secret);
+    commit;
+    perform tests.try(used.kind, used.secret);
+    insert into tests.results (had, wanted, sentence) values (tests.has_asked()::text, 'false', credential || ' is remembered');
+    commit;
+    perform tests.other('set role crm_owner');
+    perform tests.other(did);
+    perform tests.other('reset role');
+    commit;
+    insert into tests.results (had, wanted, sentence) values
+        (tests.try(used.kind, used.secret), good, format('%s is as before after: %s', credential, did));
+    commit;
+    perform tests.try(used.kind, used.secret);
+    commit;
+    perform tests.other(format('set session_replication_role = %s', case when replica then 'replica' else 'origin' end));
+    perform tests.other(statement);
+    perform tests.other('reset session_replication_role');
+    commit;
+    said := tests.try(used.kind, used.secret);
+    insert into tests.results (had, wanted, sentence) values (said, wanted, format('a change to %s counts at once after: %s', credential, did));
+    commit;
+    perform tests.other('set role crm_owner');
+    perform tests.other(undo);
+    perform tests.other('reset role');
+    perform tests.other('do $do$ begin perform tests.restore(); end $do$');
+    commit;
+    insert into tests.results (had, wanted, sentence) values (tests.try(used.kind, used.secret), good, 'and is undone at once after: ' || undo);
+    commit;
+    -- Put back, it tells again, and backends remember again.
+    perform tests.try(used.kind, used.secret);
+    commit;
+    perform tests.try(used.kind, used.secret);
+    insert into tests.results (had, wanted, sentence)
+    select tests.has_asked()::text, 'false', format('%s is remembered again after: %s', credential, undo)
+    where did ~ 'disable trigger _900';
+    commit;
+    perform tests.other(statement);
+    commit;
+    insert into tests.results (had, wanted, sentence) values
+        (tests.try(used.kind, used.secret), wanted, format('a change to %s counts at once after: %s', credential, undo));
+    perform tests.other('do $do$ begin perform tests.restore(); end $do$');
+    commit;
+end
+$$;
+create procedure tests.signal() language plpgsql as $$
+declare
+    one record;
+begin
+    for one in
+        values ('alter table crm_private.identity_changes rename to elsewhere', 'alter table crm_private.elsewhere rename to identity_changes'),
+            ('drop table crm_private.identity_changes', 'create table crm_private.identity_changes ()'),
+            ('drop table crm_private.identity_changes; create table crm_private.identity_changes ()', 'reset role')
+    loop
+        call tests.after(one.column1, 'ann', 'update crm.users set status = ''disabled''', 'PT401 the access token is not valid', false, one.column2);
+    end loop;
+end
+$$;
+call tests.signal();
+
+create procedure tests.all_triggers() language plpgsql as $$
+declare
+    t tests.triggers;
+    one text;
+    enable text;
+    enable_all text;
+begin
+    for t in select * from tests.triggers loop
+        enable := format('alter table %s enable always trigger %s', t.target, t.name);
+        call tests.after(format('alter table %s disable trigger %s', t.target, t.name), t.credential, t.statement, t.wanted, false, enable);
+        enable_all := (
+            select string_agg(format('alter table %s enable %s trigger %I', tgrelid::regclass, case tgenabled when 'A' then 'always' end, tgname), '; ')
+            from pg_trigger where tgrelid = t.target and not tgisinternal
+        );
+        call tests.after(format('alter table %s disable trigger user', t.target), t.credential, t.statement, t.wanted, false, enable_all);
+        call tests.after(format('alter table %s enable trigger %s', t.target, t.name), t.credential, t.statement, t.wanted, true, enable);
+        call tests.after(format('alter table %s enable replica trigger %s', t.target, t.name), t.credential, t.statement, t.wanted, false, enable);
+        call tests.after(format('alter trigger %s on %s rename to other', t.name, t.target), t.credential, t.statement, t.wanted, false,
+            format('alter trigger other on %s rename to %s', t.target, t.name));
+        one := pg_get_triggerdef((select oid from pg_trigger where tgrelid = t.target and tgname = t.name));
+        call tests.after(format('drop trigger %s on %s', t.name, t.target), t.credential, t.statement, t.wanted, false, one || '; ' || enable);
+    end loop;
+end
+$$;
+call tests.all_triggers();
+
+\ir leave_world.psql
