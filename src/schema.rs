@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 
 use crate::db;
 use crate::error::{CrmError, Result};
+use crate::identity::key_store;
 
 extension_sql_file!("../sql/bootstrap.sql", name = "bootstrap", bootstrap);
 extension_sql_file!("../sql/identity/caller.sql", name = "identity_caller", requires = ["bootstrap"]);
@@ -60,7 +61,7 @@ fn install() -> Result<(), ErrorReport> {
     }
     db::execute("insert into crm_private.schema_version (version) values ($1)", &[env!("CARGO_PKG_VERSION").into()])?;
     hand_over()?;
-    db::run("select crm.rotate_signing_key('RS256')")?;
+    db::as_definer(|| key_store::rotate("RS256", false))?;
     Ok(())
 }
 

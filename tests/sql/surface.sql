@@ -117,7 +117,7 @@ insert into tests.functions values
     ('crm.revoke_api_key(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app}'),
     ('crm.revoke_invitation(uuid)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.revoke_platform_role(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
-    ('crm.rotate_signing_key(text,boolean)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_owner,crm_service}'),
+    ('crm.rotate_signing_key(text,boolean)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
     ('crm.store_provider_keys(text,jsonb)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_worker}'),
     ('crm.suspend_organization(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
     ('crm.suspend_user(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
