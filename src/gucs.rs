@@ -105,9 +105,11 @@ pub fn set_role(role: &CStr) {
     set_local_as_user(c"role", role);
 }
 
-/// A setting that PostgREST wrote for this transaction (`request.headers`, …): untrusted input.
+/// A setting that PostgREST wrote for this transaction (`request.headers`, …): untrusted input. One that is longer than any
+/// request's is none: in SQL it could be a gigabyte.
 pub fn request_setting(name: &CStr) -> Option<String> {
-    with_request_setting(name, str::to_owned)
+    const LONGEST: usize = 256 * 1024;
+    with_request_setting(name, |value| (value.len() <= LONGEST).then(|| value.to_owned()))?
 }
 
 /// Looks at one without copying it; `None` where there is none, or it is no UTF-8.

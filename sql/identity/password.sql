@@ -44,7 +44,7 @@ revoke all on function crm.reset_password(text, text) from public;
 grant execute on function crm.reset_password(text, text) to crm_anon, crm_app, crm_multi, crm_service;
 
 comment on function crm.reset_password(text, text) is
-    'Sets a new password with the token of the message, which works once. Ends all sessions, counts as proof of the e-mail address, and lifts a lock-out. Returns {ended_sessions}. Errors: 22023 naming the argument; a token that is unknown, used or expired is 22023 for token.';
+    'Sets a new password with the token of the message, which works once. Ends all sessions, counts as proof of the e-mail address (if it is the first, what was opened before ends too: API keys, invitations), and lifts a lock-out. Returns {ended_sessions}. Errors: 22023 naming the argument; a token that is unknown, used or expired is 22023 for token.';
 
 create function crm.request_email_verification()
     returns jsonb
@@ -71,7 +71,7 @@ create function crm.verify_email(token text)
     as 'MODULE_PATHNAME', 'verify_email_wrapper';
 
 revoke all on function crm.verify_email(text) from public;
-grant execute on function crm.verify_email(text) to crm_anon, crm_app, crm_multi, crm_service;
+grant execute on function crm.verify_email(text) to crm_app, crm_multi;
 
 comment on function crm.verify_email(text) is
-    'Notes that the e-mail address is its user''s, with the token of the message, which works once. Returns {email}. Errors: 22023 for a token that is unknown, used or expired.';
+    'Notes that the e-mail address is its user''s, with the token of the message, which works once. Called by that user, logged in. Returns {email}. Errors: 42501 without a user, 22023 for a token that is somebody else''s or that is unknown, used or expired.';

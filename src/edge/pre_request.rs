@@ -14,9 +14,9 @@ use super::request::{Client, Headers};
 use crate::db;
 use crate::error::{Refusal, Result};
 use crate::gucs;
-use crate::identity::api_keys;
 use crate::identity::principal::{Principal, describe, outer_role};
 use crate::identity::verify::{self, Identity};
+use crate::identity::{answer, api_keys};
 
 /// Declares a function of PostgreSQL's version 1 calling convention: computes inside pgrx's guard, and raises a refusal
 /// outside of it, where nothing is left to be dropped.
@@ -158,6 +158,7 @@ fn go_on_as(role: &CStr, identity: &Identity) {
 }
 
 fn authenticate(call: pg_sys::FunctionCallInfo) -> Verdict {
+    not_in_a_url()?;
     warn_outside_of_transactions();
     // SAFETY: the declared argument.
     let token = unsafe { pgrx::fcinfo::pg_getarg::<&str>(call, 0) }.unwrap_or_default();
@@ -169,6 +170,7 @@ fn authenticate(call: pg_sys::FunctionCallInfo) -> Verdict {
 }
 
 fn authenticate_api_key(call: pg_sys::FunctionCallInfo) -> Verdict {
+    not_in_a_url()?;
     warn_outside_of_transactions();
     // SAFETY: the declared argument.
     let key = unsafe { pgrx::fcinfo::pg_getarg::<&str>(call, 0) }.unwrap_or_default();
@@ -180,6 +182,11 @@ fn authenticate_api_key(call: pg_sys::FunctionCallInfo) -> Verdict {
     let id = identity.principal.api_key.as_ref().map(|key| key.id);
     api_keys::note_use(id)?;
     Ok(Ok(assume(&identity)))
+}
+
+/// A SQL client may read only; a request that does is a GET, with the token in its URL.
+fn not_in_a_url() -> Result<()> {
+    if gucs::in_request() { answer::needs_post("authenticate") } else { Ok(()) }
 }
 
 fn warn_outside_of_transactions() {

@@ -52,10 +52,11 @@ impl<'a> Headers<'a> {
 
     /// The client behind so many proxies. What stands further left in X-Forwarded-For, anybody can write there.
     pub fn client(&self, proxies: usize) -> Client {
-        let address = self.x_forwarded_for.as_deref().filter(|_| proxies > 0).and_then(|list| {
-            let last_first: Vec<_> = list.rsplit(',').map(str::trim).collect();
-            last_first.get(proxies - 1).and_then(|address| parse_address(address))
-        });
+        let address = self
+            .x_forwarded_for
+            .as_deref()
+            .filter(|_| proxies > 0)
+            .and_then(|list| list.rsplit(',').nth(proxies - 1).and_then(|address| parse_address(address.trim())));
         let address = address.map(|address| address.to_canonical());
         let user_agent = self
             .user_agent

@@ -57,6 +57,7 @@ fn create_platform_key(
     expires_at: Option<TimestampWithTimeZone>,
 ) -> Result<JsonB, ErrorReport> {
     answer::needs_post("create_platform_key")?;
+    platform::require_administrator()?;
     let scopes = checked(scopes)?;
     Ok(create(None, None, name, scopes, expires_at)?)
 }

@@ -18,8 +18,10 @@ pub enum Counter {
     Account,
     /// Logins from a network address.
     Address,
-    /// Requests for a message to an e-mail address.
+    /// Messages to an e-mail address, by what they are for.
     PasswordReset,
+    EmailVerification,
+    Invitation,
 }
 
 impl Counter {
@@ -28,6 +30,8 @@ impl Counter {
             Self::Account => "account",
             Self::Address => "address",
             Self::PasswordReset => "password_reset",
+            Self::EmailVerification => "email_verification",
+            Self::Invitation => "invitation",
         }
     }
 }
@@ -98,7 +102,7 @@ thread_local! {
 }
 
 /// With more than that somebody is filling the memory.
-const UNDONE_MAX: usize = 10_000;
+const UNDONE_MAX: usize = 1_000;
 
 impl Attempts {
     fn undone(&mut self, counter: Counter, hash: &[u8], window: i64) -> i32 {
@@ -121,15 +125,20 @@ impl Attempts {
 
     /// What was counted on this level or below it is rolled back.
     fn roll_back(&mut self, from: i32) {
-        if self.undone.len() >= UNDONE_MAX {
-            self.undone.clear();
-        }
         for (attempt, level, count) in std::mem::take(&mut self.counted) {
             if level >= from {
                 self.undone.entry(attempt).or_insert((Instant::now(), 0)).1 += count;
+                self.keep_few();
             } else {
                 self.counted.push((attempt, level, count));
             }
+        }
+    }
+
+    fn keep_few(&mut self) {
+        if self.undone.len() > UNDONE_MAX {
+            let oldest = self.undone.iter().min_by_key(|(_, (since, _))| *since).map(|(attempt, _)| attempt.clone());
+            oldest.map(|attempt| self.undone.remove(&attempt));
         }
     }
 
@@ -155,10 +164,9 @@ extern "C-unwind" fn transaction_ends(event: pg_sys::XactEvent::Type, _: *mut st
     ATTEMPTS.with(|attempts| {
         if let Ok(mut attempts) = attempts.try_borrow_mut() {
             match event {
-                pg_sys::XactEvent::XACT_EVENT_ABORT => attempts.roll_back(0),
-                pg_sys::XactEvent::XACT_EVENT_COMMIT | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
-                    attempts.counted.clear()
-                }
+                // What is prepared may yet be rolled back, by another connection.
+                pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PREPARE => attempts.roll_back(0),
+                pg_sys::XactEvent::XACT_EVENT_COMMIT => attempts.counted.clear(),
                 _ => {}
             }
         }

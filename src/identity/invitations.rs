@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::accounts;
 use super::answer::{self, given};
+use super::failures::{self, Counter, Locked};
 use super::messages::{self, Purpose, Token};
 use super::principal::{Person, Principal, from_pg, to_pg};
 use super::recovery;
@@ -47,6 +48,9 @@ fn invite_user(email: Option<&str>, role: Option<&str>) -> Result<JsonB, ErrorRe
             hint: "See /memberships and /users.".into(),
         }
         .into());
+    }
+    if let Err(Locked(seconds)) = failures::admit(Counter::Invitation, &email)? {
+        return Ok(answer::refuse_until(seconds, "too many messages to this e-mail: try again later"));
     }
     Ok(invite(organization, user, &email, role)?)
 }
@@ -123,16 +127,24 @@ fn take(organization: Uuid, id: Uuid) -> Result<Option<Invitation>> {
          from crm.organizations as o
          where i.org_id = $1 and i.id = $2 and i.accepted_at is null and i.revoked_at is null
              and i.expires_at > clock_timestamp() and o.id = i.org_id and o.status = 'active'
-         returning i.email, i.role, (select u.id from crm.users as u where u.email = i.email)",
+         returning i.email, i.role, (select u.id from crm.users as u where u.email = i.email), (
+             select m.role
+             from crm.memberships as m
+             join crm.users as u on u.id = m.user_id and u.status = 'active'
+             where m.org_id = i.org_id and m.user_id = i.invited_by and m.status = 'active'
+         )",
         &[to_pg(organization).into(), to_pg(id).into()],
         |rows| {
             if rows.is_empty() {
                 return Ok(None);
             }
-            let (email, role, user) = rows.first().get_three::<String, String, pgrx::Uuid>()?;
-            let role = role.as_deref().and_then(Role::parse);
-            let user = user.map(from_pg);
-            Ok(email.zip(role).map(|(email, role)| Invitation { organization, email, role, user }))
+            let row = rows.first();
+            let role_in = |column| Ok::<_, CrmError>(row.get::<String>(column)?.as_deref().and_then(Role::parse));
+            let (role, inviters) = (role_in(2)?, role_in(4)?);
+            let user = row.get::<pgrx::Uuid>(3)?.map(from_pg);
+            // Whoever invited has to be able to, still.
+            let role = role.filter(|role| inviters.is_some_and(|inviters| inviters.may_grant(*role)));
+            Ok(row.get(1)?.zip(role).map(|(email, role)| Invitation { organization, email, role, user }))
         },
     )
 }

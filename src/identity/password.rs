@@ -22,6 +22,8 @@ const COMMON_LENGTH_MAX: usize = 20;
 /// What the work for one hash is limited to, whoever made it: 256 MiB, and seconds rather than minutes.
 const MEMORY_KIB_MAX: u32 = 262_144;
 const ITERATIONS_MAX: u32 = 20;
+/// About a second.
+const WORK_MAX: u32 = 1_048_576;
 const PARALLELISM_MAX: u32 = 16;
 const BCRYPT_COST_MIN: u32 = 4;
 const BCRYPT_COST_MAX: u32 = 14;
@@ -51,6 +53,7 @@ impl Cost {
         // `Params::new` multiplies the parallelism unchecked, so the limits come first.
         at_most("memory in KiB", self.memory_kib, MEMORY_KIB_MAX)?;
         at_most("iterations", self.iterations, ITERATIONS_MAX)?;
+        at_most("memory in KiB times iterations", self.memory_kib.saturating_mul(self.iterations), WORK_MAX)?;
         at_most("parallelism", self.parallelism, PARALLELISM_MAX)?;
         Params::new(self.memory_kib, self.iterations, self.parallelism, Some(output_length))
             .map_err(|problem| problem.to_string().into())
@@ -425,10 +428,11 @@ mod tests {
     fn a_hash_is_taken_over_up_to_a_cost() {
         let argon2id = |params: &str| ARGON2ID.replacen("m=256,t=2,p=1", params, 1);
         let bcrypt = |cost: &str| BCRYPT.replacen("$05$", cost, 1);
-        for good in [argon2id("m=262144,t=20,p=16"), argon2id("m=8,t=1,p=1"), bcrypt("$04$"), bcrypt("$14$")] {
+        for good in [argon2id("m=262144,t=4,p=16"), argon2id("m=8,t=1,p=1"), bcrypt("$04$"), bcrypt("$14$")] {
             assert_eq!(acceptable_hash(&good), Ok(()), "{good}");
         }
         for (bad, reason) in [
+            (argon2id("m=262144,t=5,p=1"), "memory in KiB times iterations: 1310720, at most 1048576 is allowed"),
             (argon2id("m=262145,t=2,p=1"), "memory in KiB: 262145, at most 262144 is allowed"),
             (argon2id("m=4294967295,t=1,p=1"), "memory in KiB: 4294967295, at most 262144 is allowed"),
             (argon2id("m=256,t=21,p=1"), "iterations: 21, at most 20 is allowed"),

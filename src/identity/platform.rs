@@ -44,6 +44,10 @@ fn has_role(role: &CStr) -> bool {
     has_rights_of(outer_user(), role) && has_rights_of(session_user, role)
 }
 
+pub fn require_administrator() -> Result<()> {
+    if is_administrator() { Ok(()) } else { Err(CrmError::forbidden("only for the DBA (crm_admin)")) }
+}
+
 pub fn require(permission: &str) -> Result<()> {
     if permitted(permission) {
         return Ok(());
@@ -306,7 +310,11 @@ fn suspend_user(user_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
 fn resume_user(user_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
     answer::needs_post("resume_user")?;
     require("users.update")?;
-    Ok(set_user_status(from_pg(given("user_id", user_id)?), "active")?)
+    let user = from_pg(given("user_id", user_id)?);
+    let answer = set_user_status(user, "active")?;
+    // A login that was under way when the user was suspended may have opened one.
+    session::end_all_of(user, None, "user_suspended")?;
+    Ok(answer)
 }
 
 fn set_user_status(user: Uuid, status: &str) -> Result<JsonB> {
@@ -322,6 +330,7 @@ fn delete_user(user_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
     answer::needs_post("delete_user")?;
     require("users.delete")?;
     let user = from_pg(given("user_id", user_id)?);
+    accounts::lock_user(user)?;
     if let Some(slug) = owned_alone(user)? {
         return Err(CrmError::InUse {
             message: format!("this user is the only owner of the organization {slug}"),
@@ -377,6 +386,8 @@ fn erase(user: Uuid) -> Result<usize> {
         "delete from crm_private.user_identities where user_id = $1",
         "delete from crm_private.platform_members where user_id = $1",
         "delete from crm_private.one_time_tokens where user_id = $1",
+        "update crm_private.invitations set revoked_at = clock_timestamp()
+         where invited_by = $1 and accepted_at is null and revoked_at is null",
         "update crm_private.sessions set ip_address = null, user_agent = null where user_id = $1",
     ] {
         db::execute(statement, &[to_pg(user).into()])?;

@@ -12,7 +12,7 @@ use super::answer::{self, given};
 use super::issuer::{self, KeySet, Trust};
 use super::principal::{from_pg, to_pg};
 use super::recovery;
-use super::session::{self, Kind, unix_now};
+use super::session::{Kind, unix_now};
 use super::settings::Settings;
 use crate::access::roles::Role;
 use crate::db;
@@ -141,7 +141,7 @@ fn find_user(provider: &str, profile: &Profile) -> Result<Found> {
 }
 
 fn attach(provider: &str, profile: &Profile, user: Uuid) -> Result<()> {
-    take_over(user)?;
+    recovery::end_what_is_unproven(user)?;
     link(provider, &profile.subject, user)?;
     recovery::note_verified(user)
 }
@@ -167,32 +167,6 @@ fn read_linked(rows: pgrx::spi::SpiTupleTable) -> Result<Option<(Uuid, bool)>> {
 /// The same as of now: somebody else may have linked it while this one waited.
 fn linked_now(provider: &str, subject: &str) -> Result<Option<(Uuid, bool)>> {
     db::write(LINKED, &[provider.into(), subject.into()], read_linked)
-}
-
-/// Whoever registered an address without proving that it is theirs may have done so to wait for its owner: what they could
-/// still come in with ends, now that the owner is here.
-fn take_over(user: Uuid) -> Result<()> {
-    let unproven = db::select(
-        "select email_verified_at is null from crm.users where id = $1",
-        &[PgBuiltInOids::UUIDOID],
-        &[to_pg(user).into()],
-        |rows| Ok(rows.first().get_one::<bool>()?.unwrap_or(true)),
-    )?;
-    if !unproven {
-        return Ok(());
-    }
-    for statement in [
-        "delete from crm_private.passwords where user_id = $1",
-        "delete from crm_private.user_identities where user_id = $1",
-        "update crm_private.api_keys set revoked_at = clock_timestamp() where created_by = $1 and revoked_at is null",
-        "update crm_private.invitations set revoked_at = clock_timestamp()
-         where invited_by = $1 and accepted_at is null and revoked_at is null",
-        "update crm_private.one_time_tokens set used_at = clock_timestamp() where user_id = $1 and used_at is null",
-    ] {
-        db::execute(statement, &[to_pg(user).into()])?;
-    }
-    session::end_all_of(user, None, "e_mail_taken_over")?;
-    Ok(())
 }
 
 /// A new user with an organization of their own, whose slug comes from the e-mail. Of two first sign-ins at once the second

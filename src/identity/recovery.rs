@@ -1,8 +1,8 @@
 //! Changing a password, getting back in without it, and proving that an e-mail address is one's own.
 
-use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use pgrx::{JsonB, PgBuiltInOids};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -62,6 +62,7 @@ fn change_password(current_password: Option<&str>, new_password: Option<&str>) -
 
 /// Sets a password, ends what the one before has opened, and tells the user.
 fn set_password(user: &Known, password: &str, but: Option<Uuid>) -> Result<usize> {
+    accounts::lock_user(user.id)?;
     accounts::store_password(user.id, &accounts::hash_password(password)?)?;
     messages::withdraw(Purpose::PasswordReset, user.id)?;
     messages::tell("password_changed", &user.email, json!({ "full_name": user.full_name }))?;
@@ -105,12 +106,17 @@ fn reset_password(token: Option<&str>, new_password: Option<&str>) -> Result<Jso
     // Before anything of the user's is looked at: a login that is under way with the old password has to end first.
     let email = messages::recipient(Purpose::PasswordReset, token)?.ok_or_else(bad_token)?;
     failures::hold(Counter::Account, &email)?;
+    if let Some(user) = accounts::user_by_email(&email)? {
+        accounts::lock_user(user)?;
+    }
     let redeemed = messages::redeem(Purpose::PasswordReset, token)?.ok_or_else(bad_token)?;
     let user = redeemed.user.map(find).transpose()?.flatten();
     // The address may have changed since.
     let user = user.filter(|user| Some(&user.email) == redeemed.email.as_ref()).ok_or_else(bad_token)?;
     accounts::check_new_password("new_password", new, &user.email, user.full_name.as_deref())?;
-    let ended = set_password(&user, new, None)?;
+    let ended = session::end_all_of(user.id, None, "password_changed")?;
+    end_what_is_unproven(user.id)?;
+    set_password(&user, new, None)?;
     note_verified(user.id)?;
     failures::forgive(Counter::Account, &user.email)?;
     Ok(JsonB(json!({ "ended_sessions": ended })))
@@ -121,7 +127,7 @@ fn request_email_verification() -> Result<JsonB, ErrorReport> {
     answer::needs_post("request_email_verification")?;
     let Person { user, .. } = Principal::person()?;
     let known = find(user)?.ok_or_else(|| CrmError::forbidden("this user is not active"))?;
-    if let Err(Locked(seconds)) = failures::admit(Counter::PasswordReset, &known.email)? {
+    if let Err(Locked(seconds)) = failures::admit(Counter::EmailVerification, &known.email)? {
         return Ok(answer::refuse_until(seconds, "too many messages were asked for: try again later"));
     }
     send_verification(user)?;
@@ -140,11 +146,41 @@ pub fn send_verification(user: Uuid) -> Result<()> {
 #[pg_extern(sql = false)]
 fn verify_email(token: Option<&str>) -> Result<JsonB, ErrorReport> {
     answer::needs_post("verify_email")?;
+    // By the user alone: whoever registered somebody else's address waits for its owner to click.
+    let Person { user, .. } = Principal::person()?;
+    accounts::lock_user(user)?;
     let redeemed = messages::redeem(Purpose::EmailVerification, given("token", token)?)?.ok_or_else(bad_token)?;
-    let user = redeemed.user.map(find).transpose()?.flatten();
+    let user = redeemed.user.filter(|of| *of == user).map(find).transpose()?.flatten();
     let user = user.filter(|user| Some(&user.email) == redeemed.email.as_ref()).ok_or_else(bad_token)?;
     note_verified(user.id)?;
     Ok(JsonB(json!({ "email": user.email })))
+}
+
+/// Whoever registered an address without proving that it is theirs may have done so to wait for its owner: what they could
+/// still come in with ends, now that the owner is here.
+pub fn end_what_is_unproven(user: Uuid) -> Result<()> {
+    accounts::lock_user(user)?;
+    let unproven = db::select(
+        "select email_verified_at is null from crm.users where id = $1",
+        &[PgBuiltInOids::UUIDOID],
+        &[to_pg(user).into()],
+        |rows| Ok(rows.first().get_one::<bool>()?.unwrap_or(true)),
+    )?;
+    if !unproven {
+        return Ok(());
+    }
+    for statement in [
+        "delete from crm_private.passwords where user_id = $1",
+        "delete from crm_private.user_identities where user_id = $1",
+        "update crm_private.api_keys set revoked_at = clock_timestamp() where created_by = $1 and revoked_at is null",
+        "update crm_private.invitations set revoked_at = clock_timestamp()
+         where invited_by = $1 and accepted_at is null and revoked_at is null",
+        "update crm_private.one_time_tokens set used_at = clock_timestamp() where user_id = $1 and used_at is null",
+    ] {
+        db::execute(statement, &[to_pg(user).into()])?;
+    }
+    session::end_all_of(user, None, "e_mail_taken_over")?;
+    Ok(())
 }
 
 /// The user has proved to read their address.

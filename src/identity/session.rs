@@ -295,11 +295,11 @@ pub fn end(sessions: &[Uuid], reason: &str) -> Result<usize> {
     )
 }
 
-/// Ends all sessions of a user but one; tells how many had not ended.
+/// Ends all sessions of a user but one, also those in which they act as somebody else; tells how many had not ended.
 pub fn end_all_of(user: Uuid, but: Option<Uuid>, reason: &str) -> Result<usize> {
     let sessions = db::write(
         "select coalesce(array_agg(id), '{}') from crm_private.sessions
-         where user_id = $1 and ended_at is null and id is distinct from $2",
+         where (user_id = $1 or actor_id = $1) and ended_at is null and id is distinct from $2",
         &[to_pg(user).into(), but.map(to_pg).into()],
         |rows| Ok(rows.first().get_one::<Vec<pgrx::Uuid>>()?.unwrap_or_default()),
     )?;

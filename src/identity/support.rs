@@ -17,7 +17,7 @@ use crate::text;
 
 #[pg_extern(sql = false)]
 fn grant_platform_role(user_id: Option<pgrx::Uuid>, role: Option<&str>) -> Result<bool, ErrorReport> {
-    require_administrator()?;
+    platform::require_administrator()?;
     let (user, role) = (given("user_id", user_id)?, given("role", role)?);
     if !["super_admin", "support"].contains(&role) {
         return Err(CrmError::invalid("role", "must be super_admin or support").into());
@@ -35,7 +35,7 @@ fn grant_platform_role(user_id: Option<pgrx::Uuid>, role: Option<&str>) -> Resul
 
 #[pg_extern(sql = false)]
 fn revoke_platform_role(user_id: Option<pgrx::Uuid>) -> Result<bool, ErrorReport> {
-    require_administrator()?;
+    platform::require_administrator()?;
     let user = given("user_id", user_id)?;
     let revoked =
         db::execute("delete from crm_private.platform_members where user_id = $1 returning 1", &[user.into()])?;
@@ -46,10 +46,6 @@ fn revoke_platform_role(user_id: Option<pgrx::Uuid>) -> Result<bool, ErrorReport
     )?;
     session::end(&sessions.into_iter().map(from_pg).collect::<Vec<_>>(), "logout")?;
     Ok(revoked > 0)
-}
-
-fn require_administrator() -> Result<()> {
-    if platform::is_administrator() { Ok(()) } else { Err(CrmError::forbidden("only for the DBA (crm_admin)")) }
 }
 
 fn is_platform_member(user: Uuid) -> Result<bool> {

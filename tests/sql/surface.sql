@@ -124,7 +124,7 @@ insert into tests.functions values
     ('crm.switch_org(text)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.unenroll(regclass)', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm.uuid_v7()', 'volatile', 'safe', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
-    ('crm.verify_email(text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
+    ('crm.verify_email(text)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.visible_user_ids()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
     ('crm.whoami()', 'stable', 'restricted', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
     ('crm_private.announce()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),

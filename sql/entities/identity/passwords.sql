@@ -20,7 +20,7 @@ create table crm_private.login_failures (
     failures integer not null,
     window_started_at timestamptz not null,
     constraint login_failures_pkey primary key (kind, subject),
-    constraint login_failures_kind_check check (kind in ('account', 'address', 'password_reset'))
+    constraint login_failures_kind_check check (kind in ('account', 'address', 'password_reset', 'email_verification', 'invitation'))
 );
 
 create index login_failures_window_started_at_idx on crm_private.login_failures (window_started_at);

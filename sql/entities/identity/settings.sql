@@ -44,6 +44,8 @@ create table crm_private.settings (
     constraint settings_password_length_min_check check (password_length_min between 8 and 64),
     -- The floor is OWASP's: 19 MiB twice, 46 MiB once, 12 MiB three times, … come to about the same.
     constraint settings_argon2_floor_check check (argon2_memory_kib * argon2_iterations >= 35840),
+    -- Bounded so that nobody's login takes seconds.
+    constraint settings_argon2_ceiling_check check (argon2_memory_kib * argon2_iterations <= 1048576),
     constraint settings_argon2_memory_kib_check check (argon2_memory_kib between 7168 and 262144),
     constraint settings_argon2_iterations_check check (argon2_iterations between 1 and 20),
     constraint settings_argon2_parallelism_check check (argon2_parallelism between 1 and 16),

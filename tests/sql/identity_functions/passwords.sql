@@ -167,13 +167,16 @@ select is(crm.request_email_verification(), '{"message": "a message is on its wa
 select tests.nobody();
 select tests.message('bob', 'email_verification') as newest \gset
 select secret as oldest from crm_private.messages where kind = 'email_verification' and recipient = 'bob@example.com' order by id limit 1 \gset
-select tests.become_role('crm_anon');
+select tests.become('bob', 'Borg');
 select is(tests.outcome(format('select crm.verify_email(%L)', token)), problem, sentence)
 from (values
     (null, '22023 token: is missing', 'a token is given'), ('', :'bad_token', 'an empty one is not valid'),
     (:'oldest', :'bad_token', 'a newer one ends the one before'),
     (:'first', :'bad_token', 'one for another purpose is not valid')
 ) as bad (token, problem, sentence);
+select tests.become('ann', 'Acme');
+select is(tests.outcome(format('select crm.verify_email(%L)', :'newest')), :'bad_token', 'ann cannot prove it for him');
+select tests.become('bob', 'Borg');
 select is(crm.verify_email(:'newest'), '{"email": "bob@example.com"}', 'bob proves his address');
 select is(tests.outcome(format('select crm.verify_email(%L)', :'newest')), :'bad_token', 'once');
 select tests.nobody();

@@ -61,7 +61,7 @@ select is(
     'with sue''s identity, nobody is made one'
 );
 select is(tests.try('crm.revoke_platform_role(tests.user_id(''tom''))'), '42501 only for the DBA (crm_admin)', 'nor is a role taken');
-select is(tests.try('crm.create_platform_key(''x'')'), '1 rows', 'keys are the DBA''s, whoever the transaction is for');
+select is(tests.try('crm.create_platform_key(''x'')'), '42501 only for the DBA (crm_admin)', 'nor is a platform key made');
 
 -- impersonate -----------------------------------------------------------------------------------------------------------------------
 
