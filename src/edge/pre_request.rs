@@ -16,7 +16,7 @@ use crate::error::{Refusal, Result};
 use crate::gucs;
 use crate::identity::principal::{Principal, describe, outer_role};
 use crate::identity::verify::{self, Identity};
-use crate::identity::{answer, api_keys};
+use crate::identity::{answer, api_keys, external};
 
 /// Declares a function of PostgreSQL's version 1 calling convention: computes inside pgrx's guard, and raises a refusal
 /// outside of it, where nothing is left to be dropped.
@@ -141,7 +141,7 @@ fn with_external_token(token: &str, headers: &Headers) -> Result<Result<(), Refu
         Err(refusal) => return Ok(Err(refusal)),
     };
     let claims = gucs::request_setting(c"request.jwt.claims").unwrap_or_default();
-    let identity = match db::as_definer(|| verify::external_identity(token, &claims, wanted))? {
+    let identity = match db::as_definer(|| external::external_identity(token, &claims, wanted))? {
         Ok(identity) => identity,
         Err(refusal) => return Ok(Err(refusal)),
     };

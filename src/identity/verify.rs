@@ -9,16 +9,15 @@ use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 use lru::LruCache;
-use pgrx::{JsonB, PgBuiltInOids};
+use pgrx::PgBuiltInOids;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::api_keys;
-use super::issuer::{self, KeySet, Trust};
 use super::jwt::{self, Claims, Expectation};
 use super::key_store;
 use super::memory;
-use super::principal::{ActiveOrganization, ApiKey, Principal, from_pg, memberships_of, to_pg};
+use super::principal::{ActiveOrganization, ApiKey, Principal, from_pg, to_pg};
 use super::secret;
 use super::session::unix_now;
 use super::settings::Settings;
@@ -80,7 +79,7 @@ impl OrganizationRef {
         Uuid::try_parse(value).map_or_else(|_| Self::Slug(value.to_lowercase()), Self::Id)
     }
 
-    fn split(this: Option<&Self>) -> (Option<pgrx::Uuid>, Option<&str>) {
+    pub fn split(this: Option<&Self>) -> (Option<pgrx::Uuid>, Option<&str>) {
         match this {
             Some(Self::Id(id)) => (Some(to_pg(*id)), None),
             Some(Self::Slug(slug)) => (None, Some(slug.as_str())),
@@ -91,7 +90,7 @@ impl OrganizationRef {
 
 /// What an identity is asked for: everything its answer depends on.
 #[derive(Clone, Eq, Hash, PartialEq)]
-enum Subject {
+pub enum Subject {
     Session { kid: String, user: Uuid, session: Uuid, actor: Option<Uuid>, organization: Option<OrganizationRef> },
     Key { key: String },
     External { provider: String, subject: String, organization: Option<OrganizationRef> },
@@ -111,7 +110,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    fn new(principal: Principal, good_until: Option<i64>) -> Result<Self> {
+    pub fn new(principal: Principal, good_until: Option<i64>) -> Result<Self> {
         let setting = principal.to_setting()?;
         Ok(Self {
             principal,
@@ -124,7 +123,7 @@ impl Identity {
 }
 
 /// The identity of a subject: remembered, or asked for. Only what is good is remembered.
-fn identity(subject: Subject, ask: impl FnOnce() -> Verdict<Identity>) -> Verdict<Rc<Identity>> {
+pub fn identity(subject: Subject, ask: impl FnOnce() -> Verdict<Identity>) -> Verdict<Rc<Identity>> {
     let generation = memory::generation();
     let remembered = IDENTITIES.with_borrow_mut(|identities| {
         if identities.generation != generation {
@@ -243,7 +242,11 @@ fn ask_for_session(verified: &Verified, wanted: Option<&OrganizationRef>) -> Ver
     )
 }
 
-fn organization(id: Option<pgrx::Uuid>, role: Option<String>, country: Option<String>) -> Option<ActiveOrganization> {
+pub fn organization(
+    id: Option<pgrx::Uuid>,
+    role: Option<String>,
+    country: Option<String>,
+) -> Option<ActiveOrganization> {
     let role = role.as_deref().and_then(Role::parse)?;
     Some(ActiveOrganization { id: from_pg(id?), role: Some(role), country })
 }
@@ -292,82 +295,9 @@ fn ask_for_key(key: &str, prefix: &str) -> Verdict<Identity> {
     )
 }
 
-/// An issuer whose access tokens are taken as they are.
-struct Foreign {
-    provider: String,
-    trust: Trust,
-}
-
-thread_local! {
-    static FOREIGN: RefCell<Option<(u64, Rc<Vec<Foreign>>)>> = const { RefCell::new(None) };
-}
-
-fn foreign_issuers() -> Result<Rc<Vec<Foreign>>> {
-    let generation = memory::generation();
-    let remembered = FOREIGN.with_borrow(|kept| match kept {
-        Some((under, issuers)) if *under == generation => Some(Rc::clone(issuers)),
-        _ => None,
-    });
-    if let Some(issuers) = remembered {
-        return Ok(issuers);
-    }
-    let (issuers, keep_under) = memory::ask(ask_for_issuers)?;
-    let issuers = Rc::new(issuers);
-    if let Some(generation) = keep_under {
-        FOREIGN.set(Some((generation, Rc::clone(&issuers))));
-    }
-    Ok(issuers)
-}
-
-fn ask_for_issuers() -> Result<Vec<Foreign>> {
-    let leeway = Settings::current()?.clock_leeway;
-    db::select(
-        "select name, issuers, algorithms, access_token_audiences, jwks
-         from crm_private.identity_providers where enabled and accept_access_tokens and jwks is not null
-         order by name",
-        &[],
-        &[],
-        |rows| {
-            let mut issuers = vec![];
-            for row in rows {
-                let keys = row.get::<JsonB>(5)?.and_then(|JsonB(jwks)| KeySet::parse(&jwks).ok());
-                if let (Some(provider), Some(issuers_), Some(algorithms), Some(audiences), Some(keys)) =
-                    (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, keys)
-                {
-                    let trust = Trust { issuers: issuers_, algorithms, audiences, keys, leeway };
-                    issuers.push(Foreign { provider, trust });
-                }
-            }
-            Ok(issuers)
-        },
-    )
-}
-
-/// Whom an access token of another issuer stands for, if an administrator allows that; `claims` is what PostgREST verified.
-pub fn external_identity(token: &str, claims: &str, wanted: Option<OrganizationRef>) -> Verdict<Rc<Identity>> {
-    let issuers = foreign_issuers()?;
-    let Ok(named) = issuer::issuer_of(token) else { return Ok(Err(Refusal::TOKEN)) };
-    // One issuer can have several rows, each with an audience of its own.
-    let now = unix_now();
-    let verified = issuers
-        .iter()
-        .filter(|foreign| foreign.trust.issuers.contains(&named))
-        .find_map(|foreign| Some((foreign, issuer::access_token(token, &foreign.trust, now).ok()?)));
-    let Some((foreign, verified)) = verified else { return Ok(Err(Refusal::TOKEN)) };
-    if !is_same_payload(&verified.payload, claims) {
-        return Ok(Err(Refusal::TOKEN));
-    }
-    let subject = Subject::External {
-        provider: foreign.provider.clone(),
-        subject: verified.subject.clone(),
-        organization: wanted.clone(),
-    };
-    identity(subject, || ask_for_external(&foreign.provider, &verified.subject, wanted.as_ref()))
-}
-
 /// Whether these are the claims of PostgREST for this payload: it adds the role it chose where there is none, and writes a
 /// list of one audience as that one.
-fn is_same_payload(payload: &Value, claims: &str) -> bool {
+pub fn is_same_payload(payload: &Value, claims: &str) -> bool {
     let Ok(Value::Object(mut claims)) = serde_json::from_str(claims) else { return false };
     let Value::Object(mut payload) = payload.clone() else { return false };
     if !payload.contains_key("role") {
@@ -382,34 +312,9 @@ fn is_same_payload(payload: &Value, claims: &str) -> bool {
     claims == payload
 }
 
-fn ask_for_external(provider: &str, subject: &str, wanted: Option<&OrganizationRef>) -> Verdict<Identity> {
-    let user = db::select(
-        "select u.id
-         from crm_private.user_identities as i
-         join crm.users as u on u.id = i.user_id
-         where i.provider = $1 and i.subject = $2 and u.status = 'active'",
-        &[PgBuiltInOids::TEXTOID, PgBuiltInOids::TEXTOID],
-        &[provider.into(), subject.into()],
-        |rows| if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<pgrx::Uuid>()?.map(from_pg)) },
-    )?;
-    let Some(user) = user else { return Ok(Err(Refusal::UNKNOWN_SUBJECT)) };
-    let organization = match (wanted, memberships_of(user)?.as_slice()) {
-        (None, [(only, _)]) => active_organization(user, &OrganizationRef::Id(*only))?,
-        (None, _) => None,
-        (Some(wanted), _) => match active_organization(user, wanted)? {
-            None => return Ok(Err(Refusal::ORGANIZATION)),
-            found => found,
-        },
-    };
-    let principal = Principal { user_id: Some(user), organization, ..Principal::default() };
-    let mut identity = Identity::new(principal, None)?;
-    identity.statement_timeout = statement_timeout()?;
-    Ok(Ok(identity))
-}
-
 /// What a user's statements may take. PostgREST sets it for the role it knows of, which is `crm_anon` where a key or another
 /// issuer's token is shown.
-fn statement_timeout() -> Result<Option<CString>> {
+pub fn statement_timeout() -> Result<Option<CString>> {
     let timeout = db::select(
         "select option.option_value
          from pg_db_role_setting as s, pg_options_to_table(s.setconfig) as option
@@ -419,22 +324,6 @@ fn statement_timeout() -> Result<Option<CString>> {
         |rows| if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<String>()?) },
     )?;
     Ok(timeout.and_then(|timeout| CString::new(timeout).ok()))
-}
-
-fn active_organization(user: Uuid, wanted: &OrganizationRef) -> Result<Option<ActiveOrganization>> {
-    let (id, slug) = OrganizationRef::split(Some(wanted));
-    db::select(
-        "select o.id, m.role, o.country
-         from crm.memberships as m
-         join crm.organizations as o on o.id = m.org_id and o.status = 'active'
-         where m.user_id = $1 and m.status = 'active' and (m.org_id = $2 or o.slug = $3)",
-        &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID, PgBuiltInOids::TEXTOID],
-        &[to_pg(user).into(), id.into(), slug.into()],
-        |rows| {
-            let row = rows.first();
-            if row.is_empty() { Ok(None) } else { Ok(organization(row.get(1)?, row.get(2)?, row.get(3)?)) }
-        },
-    )
 }
 
 pub fn org_of_slug(slug: &str) -> Result<Option<Uuid>> {
