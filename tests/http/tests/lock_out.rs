@@ -77,7 +77,8 @@ fn an_attacker_cannot_tell_a_locked_account_from_an_unknown_email() {
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     }
     for email in &emails {
-        assert_eq!(failures(email), Some(5));
+        // What is longer than any address is looked at no further.
+        assert_eq!(failures(&email[..email.len().min(300)]), Some(5));
     }
 }
 
