@@ -1,8 +1,7 @@
-//! Sessions with their refresh tokens, the messages people get, and settings that are put back.
+//! Sessions with their refresh tokens, and settings that are put back.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
-use postgres::Client;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -140,53 +139,6 @@ pub fn at_once(many: usize, request: impl Fn(usize) -> Response + Sync) -> Vec<R
 
 pub fn with_status(answers: &[Response], status: u16) -> usize {
     answers.iter().filter(|answer| answer.status == status).count()
-}
-
-/// A message as whoever delivers it gets it.
-#[derive(Clone, Debug)]
-pub struct Message {
-    pub kind: String,
-    pub recipient: String,
-    pub token: Option<String>,
-}
-
-/// All messages to this address so far, oldest first.
-pub fn messages_to(recipient: &str) -> Vec<Message> {
-    // Claiming takes everybody's messages: tests that run beside this one find theirs here.
-    static CLAIMED: Mutex<(Option<Client>, Vec<Message>)> = Mutex::new((None, vec![]));
-    let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
-    let (client, messages) = &mut *claimed;
-    let client = client.get_or_insert_with(admin::connect);
-    loop {
-        let more = claim(client);
-        if more.is_empty() {
-            break;
-        }
-        messages.extend(more);
-    }
-    messages.iter().filter(|message| message.recipient == recipient).cloned().collect()
-}
-
-fn claim(client: &mut Client) -> Vec<Message> {
-    let mut transaction = client.transaction().unwrap();
-    transaction.batch_execute("set local role crm_worker").unwrap();
-    let rows = transaction
-        .query("select kind, recipient, token from crm.claim_messages(100, '1 hour') order by id", &[])
-        .unwrap();
-    transaction.commit().unwrap();
-    rows.iter().map(|row| Message { kind: row.get(0), recipient: row.get(1), token: row.get(2) }).collect()
-}
-
-/// The tokens of the messages of this kind, oldest first.
-pub fn tokens_to(recipient: &str, kind: &str) -> Vec<String> {
-    let of_kind = messages_to(recipient).into_iter().filter(|message| message.kind == kind);
-    of_kind.filter_map(|message| message.token).collect()
-}
-
-/// The token of the newest message of this kind.
-#[track_caller]
-pub fn token_to(recipient: &str, kind: &str) -> String {
-    tokens_to(recipient, kind).pop().unwrap_or_else(|| panic!("no {kind} for {recipient}"))
 }
 
 /// The settings as they were; they come back when this goes.

@@ -13,6 +13,7 @@ pub mod http;
 pub mod identity;
 pub mod issuer;
 pub mod machine;
+pub mod mailbox;
 pub mod openapi;
 pub mod raw;
 pub mod sql;

@@ -1,6 +1,5 @@
-//! What works without a person: API keys, the platform's keys, and whoever delivers the messages.
+//! What works without a person: API keys, the platform's keys, and invitations.
 
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use postgres::Transaction;
@@ -9,6 +8,7 @@ use uuid::Uuid;
 
 use crate::actor::{Actor, id_of};
 use crate::http::{Request, Response, text};
+use crate::mailbox::token_to;
 use crate::{admin, sql};
 
 /// A key as it was told, once.
@@ -100,62 +100,9 @@ pub fn many(send: impl Fn() -> Response + Sync) -> Vec<u16> {
     statuses
 }
 
-// ---------------------------------------------------------------------------------------------- messages
-
-#[derive(Clone, Debug)]
-pub struct Message {
-    pub id: Uuid,
-    pub kind: String,
-    pub recipient: String,
-    pub content: Value,
-    pub token: Option<String>,
-}
-
-/// What was claimed by any test of this program: a message is handed out once.
-static CLAIMED: Mutex<Vec<Message>> = Mutex::new(vec![]);
-
-/// What goes to this address, the oldest first, as crm_worker is given it.
-pub fn messages_to(address: &str) -> Vec<Message> {
-    let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut client = admin::connect();
-    loop {
-        let more = claim(&mut client);
-        if more.is_empty() {
-            break;
-        }
-        claimed.extend(more);
-    }
-    let mut messages: Vec<_> = claimed.iter().filter(|message| message.recipient == address).cloned().collect();
-    messages.sort_by_key(|message| message.id);
-    messages
-}
-
-fn claim(client: &mut postgres::Client) -> Vec<Message> {
-    let mut transaction = sql::begin_as(client, "crm_worker").unwrap();
-    let rows = transaction
-        .query("select id, kind, recipient, content, token from crm.claim_messages(100, interval '1 hour')", &[])
-        .unwrap();
-    transaction.commit().unwrap();
-    let message = |row: &postgres::Row| Message {
-        id: row.get(0),
-        kind: row.get(1),
-        recipient: row.get::<_, Option<String>>(2).unwrap_or_default(),
-        content: row.get(3),
-        token: row.get(4),
-    };
-    rows.iter().map(message).collect()
-}
-
-/// The token of the last message of this kind to this address.
-#[track_caller]
-pub fn token_for(address: &str, kind: &str) -> String {
-    let last = messages_to(address).into_iter().rfind(|message| message.kind == kind);
-    last.unwrap_or_else(|| panic!("no {kind} for {address}")).token.unwrap()
-}
-
 /// Invites this address into the organization in which the person works; gives the token of the message.
 #[track_caller]
 pub fn invite(owner: &Actor, email: &str, role: &str) -> String {
     owner.post("/rpc/invite_user", &json!({ "email": email, "role": role })).expect(200);
-    token_for(&email.to_lowercase(), "invitation")
+    token_to(&email.to_lowercase(), "invitation")
 }

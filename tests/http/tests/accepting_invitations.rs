@@ -6,7 +6,8 @@ use std::thread;
 
 use crm_http_tests::actor::{Actor, anonymous, id_of, login};
 use crm_http_tests::http::{Response, text};
-use crm_http_tests::machine::{invite, token_for};
+use crm_http_tests::machine::invite;
+use crm_http_tests::mailbox::token_to;
 use crm_http_tests::{PASSWORD_PREFIX, admin, all, sql, unique};
 use serde_json::{Value, json};
 
@@ -179,8 +180,8 @@ fn nobody_joins_with_what_is_no_token() {
         "A".repeat(43),
         "x".repeat(100_000),
         "' or true --".into(),
-        token_for(&owner.email, "password_reset"),
-        token_for(&owner.email, "email_verification"),
+        token_to(&owner.email, "password_reset"),
+        token_to(&owner.email, "email_verification"),
         owner.token().into(),
     ];
     all(garbage, |garbage| not_valid(&accept_new(&garbage)).map_err(|problem| format!("{garbage:.50}: {problem}")));

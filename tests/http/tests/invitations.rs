@@ -4,7 +4,8 @@
 
 use crm_http_tests::actor::{Actor, anonymous, id_of};
 use crm_http_tests::http::Response;
-use crm_http_tests::machine::{Key, invite, messages_to, token_for};
+use crm_http_tests::machine::{Key, invite};
+use crm_http_tests::mailbox::{messages_to, token_to};
 use crm_http_tests::{admin, all, sql, unique};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -265,7 +266,7 @@ fn an_owner_lists_what_is_open_in_their_own_organization() {
         "update crm_private.invitations set expires_at = clock_timestamp() where id = $1",
         &[&id_of(&listed[1])],
     );
-    accept(&token_for(&emails[2], "invitation")).expect(200);
+    accept(&token_to(&emails[2], "invitation")).expect(200);
     assert_eq!(open(&owner), [emails[3].as_str()]);
     assert_eq!(open(&other).len(), 1);
 }

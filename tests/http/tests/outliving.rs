@@ -4,8 +4,8 @@
 
 use crm_http_tests::actor::{Actor, anonymous};
 use crm_http_tests::http::{Response, text};
-use crm_http_tests::identity::token_to;
 use crm_http_tests::machine::{Key, invite};
+use crm_http_tests::mailbox::token_to;
 use crm_http_tests::{admin, unique};
 use serde_json::json;
 

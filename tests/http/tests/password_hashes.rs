@@ -5,7 +5,8 @@
 
 use crm_http_tests::actor::{Actor, anonymous, login};
 use crm_http_tests::http::text;
-use crm_http_tests::identity::{Settings, at_once, call, token_to, with_status};
+use crm_http_tests::identity::{Settings, at_once, call, with_status};
+use crm_http_tests::mailbox::token_to;
 use crm_http_tests::{PASSWORD_PREFIX, admin, all, alone, sql, unique};
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crm_http_tests::actor::{Actor, anonymous, login};
 use crm_http_tests::http::{Response, text};
-use crm_http_tests::identity::{Session, at_once, token_to, tokens_to, with_status};
+use crm_http_tests::identity::{Session, at_once, with_status};
+use crm_http_tests::mailbox::{token_to, tokens_to};
 use crm_http_tests::{PASSWORD_PREFIX, sql, unique};
 use serde_json::{Value, json};
 

@@ -4,7 +4,8 @@
 
 use crm_http_tests::actor::{Actor, anonymous, login};
 use crm_http_tests::http::{Response, encode};
-use crm_http_tests::identity::{Session, at_once, call, messages_to, token_to, tokens_to, told, with_status};
+use crm_http_tests::identity::{Session, at_once, call, told, with_status};
+use crm_http_tests::mailbox::{messages_to, token_to, tokens_to};
 use crm_http_tests::{PASSWORD_PREFIX, admin, all, sql, unique};
 use serde_json::json;
 

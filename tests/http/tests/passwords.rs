@@ -4,7 +4,8 @@
 
 use crm_http_tests::actor::{Actor, login};
 use crm_http_tests::http::Response;
-use crm_http_tests::identity::{Session, messages_to};
+use crm_http_tests::identity::Session;
+use crm_http_tests::mailbox::messages_to;
 use crm_http_tests::{PASSWORD_PREFIX, all, sql, unique};
 use serde_json::{Value, json};
 

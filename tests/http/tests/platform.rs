@@ -4,7 +4,8 @@
 
 use crm_http_tests::actor::{Actor, anonymous, id_of, login};
 use crm_http_tests::http::{Response, text};
-use crm_http_tests::machine::{Key, forbidden, invite, many, messages_to, token_for};
+use crm_http_tests::machine::{Key, forbidden, invite, many};
+use crm_http_tests::mailbox::{messages_to, token_to};
 use crm_http_tests::sql::{self, sqlstate};
 use crm_http_tests::{PASSWORD_PREFIX, admin, all, unique};
 use serde_json::{Value, json};
@@ -93,7 +94,7 @@ fn the_platform_gives_a_new_organization_an_owner_who_is_new() {
     let answer = platform.call("create_organization", &arguments).expect(200);
     let made = answer.json();
     assert_eq!(made["owner"]["email"], json!(email));
-    let token = token_for(&email, "password_reset");
+    let token = token_to(&email, "password_reset");
     assert!(!answer.text().contains(&token));
     login(&email, &password, None).expect(401);
     let reset = json!({ "token": token, "new_password": password });

@@ -4,7 +4,8 @@
 
 use crm_http_tests::actor::{Actor, anonymous, id_of, login};
 use crm_http_tests::http::{Response, text};
-use crm_http_tests::machine::{Key, forbidden, many, token_for};
+use crm_http_tests::machine::{Key, forbidden, many};
+use crm_http_tests::mailbox::token_to;
 use crm_http_tests::token::{payload, with};
 use crm_http_tests::{PASSWORD_PREFIX, admin, all, sql, unique};
 use serde_json::{Value, json};
@@ -73,7 +74,7 @@ fn the_platform_makes_a_user_who_sets_a_password_by_a_message() {
         login(&email, wrong, None).expect(401);
     }
     anonymous("POST", "/rpc/request_password_reset").json(&json!({ "email": email })).send().expect(200);
-    let reset = json!({ "token": token_for(&email, "password_reset"), "new_password": password });
+    let reset = json!({ "token": token_to(&email, "password_reset"), "new_password": password });
     anonymous("POST", "/rpc/reset_password").json(&reset).send().expect(200);
     login(&email, &password, None).expect(200);
 }

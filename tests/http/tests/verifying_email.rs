@@ -4,7 +4,8 @@
 
 use crm_http_tests::actor::{Actor, anonymous};
 use crm_http_tests::http::Response;
-use crm_http_tests::identity::{at_once, call, token_to, tokens_to, with_status};
+use crm_http_tests::identity::{at_once, call, with_status};
+use crm_http_tests::mailbox::{token_to, tokens_to};
 use crm_http_tests::{admin, sql, unique};
 use serde_json::json;
 
