@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(address("[2001:db8::1]", 1).as_deref(), Some("2001:db8::1"));
         assert_eq!(address("::ffff:203.0.113.7", 1).as_deref(), Some("203.0.113.7"));
         for (list, proxies) in
-            [("203.0.113.7", 0), ("203.0.113.7", 2), ("", 1), ("not an address", 1), ("203.0.113.7, x", 1)]
+            [("203.0.113.7", 0), ("203.0.113.7", 2), (",,,,", 5), ("", 1), ("not an address", 1), ("203.0.113.7, x", 1)]
         {
             assert_eq!(address(list, proxies), None, "{list} {proxies}");
         }

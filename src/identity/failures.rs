@@ -281,6 +281,18 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_goes_where_somebody_fills_the_memory() {
+        let mut many = Attempts::default();
+        for number in 0..=UNDONE_MAX {
+            many.counted.push((("account", number.to_be_bytes().to_vec()), 1, 1));
+            many.roll_back(0);
+        }
+        assert_eq!(many.undone.len(), UNDONE_MAX);
+        assert_eq!(many.undone(Counter::Account, &0_usize.to_be_bytes(), 900), 0);
+        assert_eq!(many.undone(Counter::Account, &UNDONE_MAX.to_be_bytes(), 900), 1);
+    }
+
+    #[test]
     fn who_succeeds_is_forgiven() {
         let mut all = attempts(&[1, 2]);
         all.roll_back(2);
