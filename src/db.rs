@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::CStr;
 
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiTupleTable};
 use pgrx::{PgBuiltInOids, pg_sys};
 
-use crate::error::Result;
+use crate::error::{CrmError, Result};
 
 thread_local! {
     static PLANS: RefCell<HashMap<&'static str, OwnedPreparedStatement>> = RefCell::new(HashMap::new());
@@ -25,6 +26,16 @@ pub fn select<R>(
 ) -> Result<R> {
     let _restriction = Restriction::enter();
     Spi::connect(|client| with_plan(client, query, types, |plan| read(client.select(plan, None, arguments)?)))
+}
+
+/// The same for a query that is put together for one occasion.
+pub fn select_once<R>(
+    query: &str,
+    arguments: &[DatumWithOid],
+    read: impl FnOnce(SpiTupleTable) -> Result<R>,
+) -> Result<R> {
+    let _restriction = Restriction::enter();
+    Spi::connect(|client| read(client.select(query, None, arguments)?))
 }
 
 fn with_plan<R>(
@@ -81,27 +92,47 @@ pub fn run(statements: &str) -> Result<()> {
 
 /// Runs something with the rights of `crm_definer`, as a security definer function has them.
 pub fn as_definer<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
-    let _definer = Definer::enter();
+    // SAFETY: a catalog look-up with a NUL-terminated name. The role owns the calling function.
+    let definer = unsafe { pg_sys::get_role_oid(c"crm_definer".as_ptr(), false) };
+    let _definer = Borrowed::enter(definer, pg_sys::SECURITY_LOCAL_USERID_CHANGE);
     run()
 }
 
-struct Definer(pg_sys::Oid, i32);
-
-impl Definer {
-    fn enter() -> Self {
-        let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-        // SAFETY: reads and sets the backend's current user, for a role that owns the calling function; Drop sets it back,
-        // also when an error passes through.
-        unsafe {
-            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-            let definer = pg_sys::get_role_oid(c"crm_definer".as_ptr(), false);
-            pg_sys::SetUserIdAndSecContext(definer, context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
+/// Runs something with the rights of a table's owner, and past its policies: as PostgreSQL runs what a foreign key does to a
+/// table, and as safe as that is (see [`Restriction`]).
+pub fn as_owner_of<R>(schema: &CStr, table: &CStr, run: impl FnOnce() -> Result<R>) -> Result<R> {
+    // SAFETY: catalog look-ups with NUL-terminated names, which fail where there is no such table.
+    let owner = unsafe {
+        let schema = pg_sys::get_namespace_oid(schema.as_ptr(), false);
+        let table = pg_sys::get_relname_relid(table.as_ptr(), schema);
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, table.into());
+        if tuple.is_null() {
+            return Err(CrmError::internal("a table of the CRM is missing"));
         }
-        Self(user, context)
+        let owner = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relowner;
+        pg_sys::ReleaseSysCache(tuple);
+        owner
+    };
+    let _owner = Borrowed::enter(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS);
+    run()
+}
+
+/// The backend's current user, on loan.
+struct Borrowed(pg_sys::Oid, i32);
+
+impl Borrowed {
+    fn enter(user: pg_sys::Oid, flags: u32) -> Self {
+        let (mut before, mut context) = (pg_sys::InvalidOid, 0);
+        // SAFETY: reads and sets the backend's current user; Drop sets it back, also when an error passes through.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut before, &mut context);
+            pg_sys::SetUserIdAndSecContext(user, context | flags as i32);
+        }
+        Self(before, context)
     }
 }
 
-impl Drop for Definer {
+impl Drop for Borrowed {
     fn drop(&mut self) {
         // SAFETY: what was in force before.
         unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) };

@@ -27,9 +27,9 @@ create table crm.organizations (
 alter table crm.organizations enable row level security, force row level security;
 
 create policy organizations_select_app on crm.organizations for select to crm_app
-    using (id = (select crm.permitted_org_id('organizations.read')));
+    using (id = (select crm.all_scope_org_id('organizations.read')));
 create policy organizations_select_multi on crm.organizations for select to crm_multi
-    using (id = any ((select crm.permitted_org_ids('organizations.read'))::uuid[]));
+    using (id = any ((select crm.all_scope_org_ids('organizations.read'))::uuid[]));
 create policy organizations_all_definer on crm.organizations for all to crm_definer
     using (true) with check (true);
 

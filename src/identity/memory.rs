@@ -11,6 +11,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByPostgres, heap_tuple::PgHeapTuple};
 
+use crate::access::race;
 use crate::db;
 use crate::error::Result;
 
@@ -24,7 +25,7 @@ static SIGNAL: AtomicU32 = AtomicU32::new(0);
 static WATCHED: [AtomicU32; TRIGGERS] = [const { AtomicU32::new(0) }; TRIGGERS];
 
 /// How many triggers there have to be.
-const TRIGGERS: usize = 11;
+const TRIGGERS: usize = 17;
 
 /// Whether all of them are in place; looked at again whenever one of the tables was altered.
 static TRIGGERS_SEEN: AtomicU8 = AtomicU8::new(UNKNOWN);
@@ -85,6 +86,11 @@ pub fn ask<T>(query: impl FnOnce() -> Result<T>) -> Result<(T, Option<u64>)> {
     Ok((answer, (may_remember && self::generation() == generation).then_some(generation)))
 }
 
+/// The same, for what is not to be remembered.
+pub fn latest<T>(query: impl FnOnce() -> Result<T>) -> Result<T> {
+    ask(query).map(|(answer, _)| answer)
+}
+
 /// A table's owner could have dropped or disabled them; then nothing is remembered.
 fn triggers_in_place() -> Result<bool> {
     let signal = signal();
@@ -121,7 +127,7 @@ fn watched_tables() -> Result<Vec<u32>> {
 }
 
 /// The table's OID; 0 where there is none.
-fn signal() -> u32 {
+pub fn signal() -> u32 {
     // SAFETY: catalog look-ups with NUL-terminated names.
     unsafe {
         let schema = pg_sys::get_namespace_oid(c"crm_private".as_ptr(), true);
@@ -131,8 +137,11 @@ fn signal() -> u32 {
 
 #[pg_trigger(sql = false)]
 fn announce<'a>(
-    _trigger: &'a PgTrigger<'a>,
+    trigger: &'a PgTrigger<'a>,
 ) -> std::result::Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
+    if trigger.extra_args().is_ok_and(|arguments| arguments.iter().any(|argument| argument == "permissions")) {
+        race::note_change();
+    }
     let signal = signal();
     if signal != 0 {
         // SAFETY: an existing relation.
