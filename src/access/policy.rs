@@ -9,7 +9,6 @@ use std::rc::Rc;
 use pgrx::PgBuiltInOids;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use uuid::Uuid;
 
 use super::grants::Scope;
 use super::permissions::{self, Holder, Permissions, everywhere, in_active, organizations_of};
