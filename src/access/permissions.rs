@@ -94,6 +94,8 @@ impl Permissions {
 
 struct Remembered {
     generation: u64,
+    /// The organizations of users who look across all of theirs.
+    organizations: LruCache<Uuid, Rc<[Uuid]>>,
     known: LruCache<Holder, Rc<Permissions>>,
     /// The one asked for last: most statements ask several times for the same.
     last: Option<(Holder, Rc<Permissions>)>,
@@ -101,18 +103,30 @@ struct Remembered {
 
 thread_local! {
     static REMEMBER: RefCell<Remembered> =
-        RefCell::new(Remembered { generation: 0, known: LruCache::new(REMEMBERED), last: None });
+        RefCell::new(Remembered {
+            generation: 0,
+            organizations: LruCache::new(REMEMBERED),
+            known: LruCache::new(REMEMBERED),
+            last: None,
+        });
+}
+
+/// Works on what is remembered under this generation.
+fn remembered<R>(generation: u64, work: impl FnOnce(&mut Remembered) -> R) -> R {
+    REMEMBER.with_borrow_mut(|remember| {
+        if remember.generation != generation {
+            remember.generation = generation;
+            remember.organizations.clear();
+            remember.known.clear();
+            remember.last = None;
+        }
+        work(remember)
+    })
 }
 
 /// What the holder may do by what is committed now and by what this transaction did itself.
 pub fn of(holder: Holder) -> Result<Rc<Permissions>> {
-    let generation = memory::generation();
-    let remembered = REMEMBER.with_borrow_mut(|remember| {
-        if remember.generation != generation {
-            remember.generation = generation;
-            remember.known.clear();
-            remember.last = None;
-        }
+    let found = remembered(memory::generation(), |remember| {
         if let Some((last, permissions)) = &remember.last
             && *last == holder
         {
@@ -122,17 +136,13 @@ pub fn of(holder: Holder) -> Result<Rc<Permissions>> {
         remember.last = found.as_ref().map(|found| (holder, Rc::clone(found)));
         found
     });
-    if let Some(permissions) = remembered {
+    if let Some(permissions) = found {
         return Ok(permissions);
     }
     let (permissions, keep_under) = db::as_definer(|| memory::ask(|| ask(holder)))?;
     let permissions = Rc::new(permissions);
     if let Some(generation) = keep_under {
-        REMEMBER.with_borrow_mut(|remember| {
-            if remember.generation == generation {
-                remember.known.put(holder, Rc::clone(&permissions));
-            }
-        });
+        remembered(generation, |remember| remember.known.put(holder, Rc::clone(&permissions)));
     }
     Ok(permissions)
 }
@@ -264,12 +274,26 @@ fn ask_for_role(organization: Uuid, role: &str) -> Result<Option<(Grants, i32)>>
 /// permitted there.
 pub fn everywhere(principal: &Principal) -> Result<Vec<(Holder, Rc<Permissions>)>> {
     let organizations = match (principal.org_id(), principal.user_id) {
-        (Some(active), _) => vec![active],
-        (None, Some(user)) => db::as_definer(|| organizations_of(user))?,
-        (None, None) => vec![],
+        (Some(active), _) => Rc::new([active]),
+        (None, Some(user)) => all_of(user)?,
+        (None, None) => Rc::new([]) as Rc<[Uuid]>,
     };
-    let holders = organizations.into_iter().filter_map(|organization| Holder::of(principal, organization));
+    let holders = organizations.iter().copied().filter_map(|organization| Holder::of(principal, organization));
     holders.map(|holder| Ok((holder, of(holder)?))).collect()
+}
+
+/// The same as `organizations_of`, remembered.
+fn all_of(user: Uuid) -> Result<Rc<[Uuid]>> {
+    let found = remembered(memory::generation(), |remember| remember.organizations.get(&user).cloned());
+    if let Some(organizations) = found {
+        return Ok(organizations);
+    }
+    let (organizations, keep_under) = db::as_definer(|| memory::ask(|| organizations_of(user)))?;
+    let organizations: Rc<[Uuid]> = organizations.into();
+    if let Some(generation) = keep_under {
+        remembered(generation, |remember| remember.organizations.put(user, Rc::clone(&organizations)));
+    }
+    Ok(organizations)
 }
 
 /// The active organizations in which a user is active.

@@ -217,14 +217,19 @@ impl Table {
         for (command, action) in COMMANDS {
             for who in ["app", "multi"] {
                 let rows = |action| conditions(who, &self.name, action, owned);
+                let allowed = rows(action).within(action);
                 // What may be seen is let through to be changed or deleted, and _400_scope refuses it where it is out of
                 // reach: a row that a policy passes over is passed over in silence.
+                let touched = match (owned, who) {
+                    (false, _) => allowed.clone(),
+                    (true, "app") => rows("read").within(action),
+                    // Of several organizations, the action may be permitted in one and not in the other.
+                    (true, _) => rows("read").within("read"),
+                };
                 let clause = match command {
-                    "insert" => format!("with check ({})", rows("create").within(action)),
-                    "update" => {
-                        format!("using ({}) with check ({})", rows("read").within(action), rows(action).within(action))
-                    }
-                    _ => format!("using ({})", rows("read").within(action)),
+                    "insert" => format!("with check ({allowed})"),
+                    "update" => format!("using ({touched}) with check ({allowed})"),
+                    _ => format!("using ({touched})"),
                 };
                 let policy = self.policy(command, who);
                 sql += &format!("create policy {policy} on {table} for {command} to crm_{who} {clause};\n");
