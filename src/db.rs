@@ -7,7 +7,7 @@ use pgrx::datum::DatumWithOid;
 use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiTupleTable};
 use pgrx::{PgBuiltInOids, pg_sys};
 
-use crate::error::Result;
+use crate::error::{CrmError, Result};
 
 thread_local! {
     static PLANS: RefCell<HashMap<&'static str, OwnedPreparedStatement>> = RefCell::new(HashMap::new());
@@ -24,26 +24,36 @@ pub fn select<R>(
     read: impl FnOnce(SpiTupleTable) -> Result<R>,
 ) -> Result<R> {
     let _restriction = Restriction::enter();
-    Spi::connect(|client| with_plan(client, query, types, |plan| read(client.select(plan, None, arguments)?)))
+    Spi::connect(|client| {
+        let plan = take_plan(client, query, types)?;
+        let rows = client.select(&plan, None, arguments);
+        let result = rows.map_err(CrmError::from).and_then(read);
+        put_back(query, plan);
+        result
+    })
 }
 
-fn with_plan<R>(
-    client: &SpiClient,
-    query: &'static str,
-    types: &[PgBuiltInOids],
-    run: impl FnOnce(&OwnedPreparedStatement) -> Result<R>,
+/// The same for a query that is put together, and so not worth keeping.
+pub fn select_once<R>(
+    query: &str,
+    arguments: &[DatumWithOid],
+    read: impl FnOnce(SpiTupleTable) -> Result<R>,
 ) -> Result<R> {
-    // Taken out while it runs, so that a query which calls one of our functions finds the map free.
-    let plan = match PLANS.with_borrow_mut(|plans| plans.remove(query)) {
-        Some(plan) => plan,
-        None => {
-            let oids: Vec<_> = types.iter().map(|&oid| oid.into()).collect();
-            client.prepare(query, &oids)?.keep()
-        }
-    };
-    let result = run(&plan);
+    let _restriction = Restriction::enter();
+    Spi::connect(|client| read(client.select(query, None, arguments)?))
+}
+
+/// Taken out while it runs, so that a query which calls one of our functions finds the map free.
+fn take_plan(client: &SpiClient, query: &'static str, types: &[PgBuiltInOids]) -> Result<OwnedPreparedStatement> {
+    if let Some(plan) = PLANS.with_borrow_mut(|plans| plans.remove(query)) {
+        return Ok(plan);
+    }
+    let oids: Vec<_> = types.iter().map(|&oid| oid.into()).collect();
+    Ok(client.prepare(query, &oids)?.keep())
+}
+
+fn put_back(query: &'static str, plan: OwnedPreparedStatement) {
     PLANS.with_borrow_mut(|plans| plans.insert(query, plan));
-    result
 }
 
 /// Runs a statement that writes; gives how many rows it wrote.
@@ -74,6 +84,23 @@ pub fn write<R>(
     Spi::connect_mut(|client| read(client.update(statement, None, arguments)?))
 }
 
+/// The same for one that runs at almost every write: prepared once.
+pub fn write_prepared<R>(
+    statement: &'static str,
+    types: &[PgBuiltInOids],
+    arguments: &[DatumWithOid],
+    read: impl FnOnce(SpiTupleTable) -> Result<R>,
+) -> Result<R> {
+    let _restriction = Restriction::enter();
+    Spi::connect_mut(|client| {
+        let plan = take_plan(client, statement, types)?;
+        let rows = client.update(&plan, None, arguments);
+        let result = rows.map_err(CrmError::from).and_then(read);
+        put_back(statement, plan);
+        result
+    })
+}
+
 /// Runs statements without arguments or results (DDL).
 pub fn run(statements: &str) -> Result<()> {
     execute(statements, &[]).map(|_| ())
@@ -81,27 +108,37 @@ pub fn run(statements: &str) -> Result<()> {
 
 /// Runs something with the rights of `crm_definer`, as a security definer function has them.
 pub fn as_definer<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
-    let _definer = Definer::enter();
+    // SAFETY: a catalog look-up with a NUL-terminated name.
+    let definer = unsafe { pg_sys::get_role_oid(c"crm_definer".as_ptr(), false) };
+    let _user = User::become_user(definer, pg_sys::SECURITY_LOCAL_USERID_CHANGE);
     run()
 }
 
-struct Definer(pg_sys::Oid, i32);
+/// Reads something as a table's owner, whom forced row level security does not bind here, as PostgreSQL does to check
+/// foreign keys. Only for queries that call nothing of the owner's.
+pub fn as_owner<R>(owner: pg_sys::Oid, read: impl FnOnce() -> Result<R>) -> Result<R> {
+    let context =
+        pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION | pg_sys::SECURITY_NOFORCE_RLS;
+    let _user = User::become_user(owner, context);
+    read()
+}
 
-impl Definer {
-    fn enter() -> Self {
+struct User(pg_sys::Oid, i32);
+
+impl User {
+    fn become_user(other: pg_sys::Oid, with: u32) -> Self {
         let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-        // SAFETY: reads and sets the backend's current user, for a role that owns the calling function; Drop sets it back,
-        // also when an error passes through.
+        // SAFETY: reads and sets the backend's current user, for code of ours alone; Drop sets it back, also when an error
+        // passes through.
         unsafe {
             pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-            let definer = pg_sys::get_role_oid(c"crm_definer".as_ptr(), false);
-            pg_sys::SetUserIdAndSecContext(definer, context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
+            pg_sys::SetUserIdAndSecContext(other, context | with as i32);
         }
         Self(user, context)
     }
 }
 
-impl Drop for Definer {
+impl Drop for User {
     fn drop(&mut self) {
         // SAFETY: what was in force before.
         unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) };

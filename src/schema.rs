@@ -21,7 +21,8 @@ extension_sql_file!("../sql/identity/api_keys.sql", name = "identity_api_keys", 
 extension_sql_file!("../sql/identity/platform.sql", name = "identity_platform", requires = ["identity_api_keys"]);
 extension_sql_file!("../sql/identity/upkeep.sql", name = "identity_upkeep", requires = ["identity_platform"]);
 extension_sql_file!("../sql/access.sql", name = "access", requires = ["identity_upkeep"]);
-extension_sql_file!("../sql/records.sql", name = "records", requires = ["access"]);
+extension_sql_file!("../sql/plans.sql", name = "plans", requires = ["access"]);
+extension_sql_file!("../sql/records.sql", name = "records", requires = ["plans"]);
 extension_sql_file!("../sql/edge.sql", name = "edge", requires = ["records"]);
 extension_sql_file!("../sql/crm/demo.sql", name = "demo", requires = ["edge"]);
 extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["demo"]);
@@ -32,10 +33,12 @@ macro_rules! table_files {
 }
 
 /// Run in this order; a file may lean on those before it.
-const TABLE_FILES: [(&str, &str); 12] = table_files![
+const TABLE_FILES: [(&str, &str); 14] = table_files![
+    "entities/plans.sql",
     "entities/organizations.sql",
     "entities/users.sql",
     "entities/memberships.sql",
+    "entities/usage.sql",
     "entities/identity/settings.sql",
     "entities/identity/signing_keys.sql",
     "entities/identity/passwords.sql",

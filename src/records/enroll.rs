@@ -10,6 +10,7 @@ use pgrx::spi::{quote_identifier, quote_literal, quote_qualified_identifier};
 use super::rules::Rule;
 use crate::db;
 use crate::error::{CrmError, Result};
+use crate::plans::recount;
 
 /// The commands a policy is made for, with the action of the permission each needs.
 const COMMANDS: [(&str, &str); 4] =
@@ -40,6 +41,7 @@ fn enroll(target: pg_sys::Oid, rules: Vec<Option<String>>) -> Result<(), ErrorRe
     table.remove()?;
     table.check_isolation()?;
     db::run(&table.attachment(&rules))?;
+    recount::restart(&[table.name])?;
     Ok(())
 }
 
@@ -232,12 +234,13 @@ impl Table {
         sql + &format!(
             "create trigger _500_stamp before insert or update on {table}
              for each row execute function crm_private.stamp();\n"
-        )
+        ) + &count_triggers(table, &resource)
     }
 
     /// Row level security stays on: a table that is not enrolled shows nothing to the API.
     fn remove(&self) -> Result<()> {
         let table = &self.qualified;
+        let counted = recount::resources_of(self.oid)?;
         let attached = self.find_one(
             "select string_agg(format('drop %s %I on %s', kind, name, $1::regclass), '; ')
              from (
@@ -251,12 +254,27 @@ impl Table {
                  from pg_catalog.pg_trigger as t
                  join pg_catalog.pg_proc as p on p.oid = t.tgfoid
                  where t.tgrelid = $1 and not t.tgisinternal
-                     and p.pronamespace = to_regnamespace('crm_private') and p.proname in ('guard', 'normalize', 'stamp')
+                     and p.pronamespace = to_regnamespace('crm_private')
+                     and p.proname in ('guard', 'normalize', 'stamp', 'count_usage')
              ) as attached",
         )?;
         if let Some(statements) = attached {
             db::run(&statements)?;
         }
-        db::run(&format!("revoke all on table {table} from crm_app, crm_multi"))
+        db::run(&format!("revoke all on table {table} from crm_app, crm_multi"))?;
+        recount::restart(&counted)
     }
+}
+
+/// What counts the rows of a resource, both quoted. With transition tables each event needs a trigger of its own.
+fn count_triggers(table: &str, resource: &str) -> String {
+    let trigger = |event: &str, rows: &str| {
+        format!(
+            "create trigger _800_count_{event} after {event} on {table} {rows}
+             for each statement execute function crm_private.count_usage({resource});\n"
+        )
+    };
+    trigger("insert", "referencing new table as added")
+        + &trigger("delete", "referencing old table as removed")
+        + &trigger("truncate", "")
 }
