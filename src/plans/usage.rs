@@ -77,12 +77,14 @@ fn note(organization: Uuid, resource: &str, difference: i64) -> Result<()> {
 }
 
 fn lower(organization: Uuid, resource: &str, difference: i64) -> Result<()> {
-    db::write_prepared(
-        "update crm_private.usage set current = current + $3 where org_id = $1 and resource = $2",
+    let lowered = db::write_prepared(
+        "update crm_private.usage set current = current + $3 where org_id = $1 and resource = $2 returning 1",
         &ARGUMENTS,
         &[to_pg(organization).into(), resource.into(), difference.into()],
-        |_| Ok(()),
-    )
+        |rows| Ok(rows.len()),
+    )?;
+    // All there is may have been noted before there was a limit.
+    if lowered == 0 { note(organization, resource, difference) } else { Ok(()) }
 }
 
 /// Adds, and gives how much there is then. Waits for others who add to the same.

@@ -90,7 +90,8 @@ fn an_upsert_counts_what_it_adds() {
     for resolution in ["resolution=merge-duplicates", "resolution=ignore-duplicates"] {
         let answer = upsert(two.clone(), resolution);
         assert!([200, 201].contains(&answer.status), "{answer}");
-        let three = json!([{ "last_name": "A", "email": "a@example.com" }, { "last_name": "C", "email": "c@example.com" }]);
+        let three =
+            json!([{ "last_name": "A", "email": "a@example.com" }, { "last_name": "C", "email": "c@example.com" }]);
         refused(&upsert(three, resolution), "contacts", 2, 2);
     }
     assert_eq!(usage(&owner, "contacts")["current"], 2);
@@ -176,7 +177,10 @@ fn a_feature_and_a_plan_count_from_the_next_request_on() {
     for _ in 0..10 {
         assert_eq!(has("sso"), json!(false));
     }
-    assert_eq!(platform.get(&format!("/rpc/usage?org_id={id}&limit_name=eq.users")).expect(200).rows()[0]["plan"], "enterprise");
+    assert_eq!(
+        platform.get(&format!("/rpc/usage?org_id={id}&limit_name=eq.users")).expect(200).rows()[0]["plan"],
+        "enterprise"
+    );
     assert_eq!(owner.get("/plans?select=name&order=name").expect(200).column("name"), ["enterprise", "free", "pro"]);
 }
 
