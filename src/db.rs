@@ -25,10 +25,16 @@ pub fn select<R>(
     read: impl FnOnce(SpiTupleTable) -> Result<R>,
 ) -> Result<R> {
     let _restriction = Restriction::enter();
-    Spi::connect(|client| with_plan(client, query, types, |plan| read(client.select(plan, None, arguments)?)))
+    Spi::connect(|client| {
+        let plan = take_plan(client, query, types)?;
+        let rows = client.select(&plan, None, arguments);
+        let result = rows.map_err(CrmError::from).and_then(read);
+        put_back(query, plan);
+        result
+    })
 }
 
-/// The same for a query that is put together for one occasion.
+/// The same for a query that is put together, and so not worth keeping.
 pub fn select_once<R>(
     query: &str,
     arguments: &[DatumWithOid],
@@ -38,23 +44,17 @@ pub fn select_once<R>(
     Spi::connect(|client| read(client.select(query, None, arguments)?))
 }
 
-fn with_plan<R>(
-    client: &SpiClient,
-    query: &'static str,
-    types: &[PgBuiltInOids],
-    run: impl FnOnce(&OwnedPreparedStatement) -> Result<R>,
-) -> Result<R> {
-    // Taken out while it runs, so that a query which calls one of our functions finds the map free.
-    let plan = match PLANS.with_borrow_mut(|plans| plans.remove(query)) {
-        Some(plan) => plan,
-        None => {
-            let oids: Vec<_> = types.iter().map(|&oid| oid.into()).collect();
-            client.prepare(query, &oids)?.keep()
-        }
-    };
-    let result = run(&plan);
+/// Taken out while it runs, so that a query which calls one of our functions finds the map free.
+fn take_plan(client: &SpiClient, query: &'static str, types: &[PgBuiltInOids]) -> Result<OwnedPreparedStatement> {
+    if let Some(plan) = PLANS.with_borrow_mut(|plans| plans.remove(query)) {
+        return Ok(plan);
+    }
+    let oids: Vec<_> = types.iter().map(|&oid| oid.into()).collect();
+    Ok(client.prepare(query, &oids)?.keep())
+}
+
+fn put_back(query: &'static str, plan: OwnedPreparedStatement) {
     PLANS.with_borrow_mut(|plans| plans.insert(query, plan));
-    result
 }
 
 /// Runs a statement that writes; gives how many rows it wrote.
@@ -83,6 +83,23 @@ pub fn write<R>(
 ) -> Result<R> {
     let _restriction = Restriction::enter();
     Spi::connect_mut(|client| read(client.update(statement, None, arguments)?))
+}
+
+/// The same for one that runs at almost every write: prepared once.
+pub fn write_prepared<R>(
+    statement: &'static str,
+    types: &[PgBuiltInOids],
+    arguments: &[DatumWithOid],
+    read: impl FnOnce(SpiTupleTable) -> Result<R>,
+) -> Result<R> {
+    let _restriction = Restriction::enter();
+    Spi::connect_mut(|client| {
+        let plan = take_plan(client, statement, types)?;
+        let rows = client.update(&plan, None, arguments);
+        let result = rows.map_err(CrmError::from).and_then(read);
+        put_back(statement, plan);
+        result
+    })
 }
 
 /// Runs statements without arguments or results (DDL).
@@ -115,6 +132,15 @@ pub fn as_owner_of<R>(schema: &CStr, table: &CStr, run: impl FnOnce() -> Result<
     };
     let _owner = Borrowed::enter(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS);
     run()
+}
+
+/// Reads something as a table's owner, whom forced row level security does not bind here, as PostgreSQL does to check
+/// foreign keys. Only for queries that call nothing of the owner's.
+pub fn as_owner<R>(owner: pg_sys::Oid, read: impl FnOnce() -> Result<R>) -> Result<R> {
+    let context =
+        pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION | pg_sys::SECURITY_NOFORCE_RLS;
+    let _owner = Borrowed::enter(owner, context);
+    read()
 }
 
 /// The backend's current user, on loan.

@@ -10,6 +10,7 @@ mod edge;
 mod error;
 mod gucs;
 mod identity;
+mod plans;
 mod records;
 mod schema;
 mod text;

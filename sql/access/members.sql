@@ -76,7 +76,7 @@ grant execute on function crm.explain_access(uuid, text, uuid) to crm_app;
 
 comment on function crm.explain_access(uuid, text, uuid) is
     $$Why a member of the active organization may or may not read, create, update and delete here.
-resource: an enrolled table, for instance contacts. row_id: one of its rows that the caller can see. Returns {user_id, resource, row_id, row: {exists, owner_id, whose}, standing: {organization, user, membership, groups}, may: {read, create, update, delete: {permitted, because, scope, via: [{permission, scope, via}]}}}. Errors: 42501 without the permission access.read, 22023 for a table that is not enrolled.$$;
+resource: an enrolled table, for instance contacts. row_id: one of its rows that the caller can see. Returns {user_id, resource, row_id, row: {exists, owner_id, whose}, standing: {organization, user, membership, groups}, plan: {name, current, maximum}, may: {read, create, update, delete: {permitted, because, scope, via: [{permission, scope, via}]}}}. Errors: 42501 without the permission access.read, 22023 for a table that is not enrolled.$$;
 
 create function crm.check_enrollment()
     returns table (relation text, problem text)

@@ -25,6 +25,19 @@ create index memberships_org_id_role_idx on crm.memberships (org_id, role);
 create trigger _800_keep_owner after update or delete on crm.memberships
     for each row execute function crm_private.keep_owner();
 
+-- Seats: the active members.
+create trigger _800_count_insert after insert on crm.memberships
+    referencing new table as added
+    for each statement execute function crm_private.count_usage('users', 'status', 'active');
+create trigger _800_count_update after update on crm.memberships
+    referencing old table as removed new table as added
+    for each statement execute function crm_private.count_usage('users', 'status', 'active');
+create trigger _800_count_delete after delete on crm.memberships
+    referencing old table as removed
+    for each statement execute function crm_private.count_usage('users', 'status', 'active');
+create trigger _800_count_truncate after truncate on crm.memberships
+    for each statement execute function crm_private.count_usage('users', 'status', 'active');
+
 alter table crm.memberships enable row level security, force row level security;
 
 create policy memberships_select_app on crm.memberships for select to crm_app

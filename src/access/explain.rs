@@ -13,6 +13,7 @@ use crate::db;
 use crate::error::{CrmError, Result};
 use crate::identity::answer::given;
 use crate::identity::principal::{from_pg, to_pg};
+use crate::plans;
 
 const ACTIONS: [&str; 4] = ["read", "create", "update", "delete"];
 
@@ -35,17 +36,17 @@ fn explain_access(
         Some(id) => Some(table.row(organization, from_pg(id))?),
         None => None,
     };
-    let mut may = Map::new();
-    for action in ACTIONS {
-        let question = Question { holder, permissions: &mine, standing: &standing, table: &table, row: row.as_ref() };
-        may.insert(action.into(), question.answer(resource, action));
-    }
+    let plan = Plan::of(organization, resource)?;
+    let question =
+        Question { holder, permissions: &mine, standing: &standing, plan: &plan, table: &table, row: row.as_ref() };
+    let may: Map<_, _> = ACTIONS.iter().map(|&action| (action.into(), question.answer(resource, action))).collect();
     Ok(JsonB(json!({
         "user_id": user,
         "resource": resource,
         "row_id": row_id.map(from_pg),
         "row": row.as_ref().map(|row| row.describe(holder, &mine)),
         "standing": standing,
+        "plan": plan.describe(),
         "may": may,
     })))
 }
@@ -72,6 +73,34 @@ fn standing(user: Uuid, organization: Uuid) -> Result<Value> {
         &[to_pg(organization).into(), to_pg(user).into()],
         |rows| Ok(rows.first().get_one::<JsonB>()?.map_or(Value::Null, |JsonB(value)| value)),
     )
+}
+
+/// What the organization's plan allows of the resource.
+struct Plan {
+    name: String,
+    current: i64,
+    /// None: no limit.
+    maximum: Option<i64>,
+}
+
+impl Plan {
+    fn of(organization: Uuid, resource: &str) -> Result<Self> {
+        let terms = plans::terms_of(organization)?;
+        let terms = terms.ok_or_else(|| CrmError::internal("the organization has no plan"))?;
+        Ok(Self {
+            name: terms.plan.clone(),
+            current: plans::usage::current(organization)?.remove(resource).unwrap_or(0),
+            maximum: terms.limit(resource, plans::now()).maximum,
+        })
+    }
+
+    fn describe(&self) -> Value {
+        json!({ "name": self.name, "current": self.current, "maximum": self.maximum })
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.maximum.is_some_and(|maximum| self.current >= maximum)
+    }
 }
 
 /// An enrolled table.
@@ -143,6 +172,7 @@ struct Question<'a> {
     holder: Holder,
     permissions: &'a Permissions,
     standing: &'a Value,
+    plan: &'a Plan,
     table: &'a Table,
     row: Option<&'a Row>,
 }
@@ -181,6 +211,10 @@ impl Question<'_> {
         };
         if !self.table.owned && scope != Scope::All {
             return Some(format!("{permission} is granted with scope {}, but these rows have no owner", scope.name()));
+        }
+        if permission.ends_with(".create") {
+            let reached = || format!("the limit of plan {} is reached: {}", self.plan.name, self.plan.current);
+            return self.plan.is_used_up().then(reached);
         }
         self.row.and_then(|row| self.row_refusal(row, permission, scope, can_see))
     }

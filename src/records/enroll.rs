@@ -13,6 +13,7 @@ use crate::access::template::Template;
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::identity::answer::given;
+use crate::plans::recount;
 
 /// The commands a policy is made for, with the action of the permission each needs.
 const COMMANDS: [(&str, &str); 4] =
@@ -50,6 +51,7 @@ fn enroll(
     table.check_isolation()?;
     db::run(&table.attachment(&rules, table.column_type("owner_id")?.is_some()))?;
     table.catalogue(template)?;
+    recount::restart(&[table.name])?;
     Ok(())
 }
 
@@ -257,7 +259,7 @@ impl Table {
         sql + &format!(
             "create trigger _500_stamp before insert or update on {table}
              for each row execute function crm_private.stamp();\n"
-        )
+        ) + &count_triggers(table, &resource)
     }
 
     /// Makes the table's permissions known, and gives them to the built-in roles: as told, or as they were, or as usual.
@@ -310,6 +312,7 @@ impl Table {
     /// Row level security stays on: a table that is not enrolled shows nothing to the API.
     fn remove(&self) -> Result<()> {
         let table = &self.qualified;
+        let counted = recount::resources_of(self.oid)?;
         let attached = self.find_one(
             "select string_agg(format('drop %s %I on %s', kind, name, $1::regclass), '; ')
              from (
@@ -323,13 +326,15 @@ impl Table {
                  from pg_catalog.pg_trigger as t
                  join pg_catalog.pg_proc as p on p.oid = t.tgfoid
                  where t.tgrelid = $1 and not t.tgisinternal
-                     and p.pronamespace = to_regnamespace('crm_private') and p.proname in ('guard', 'check_scope', 'normalize', 'stamp')
+                     and p.pronamespace = to_regnamespace('crm_private')
+                     and p.proname in ('guard', 'check_scope', 'normalize', 'stamp', 'count_usage')
              ) as attached",
         )?;
         if let Some(statements) = attached {
             db::run(&statements)?;
         }
-        db::run(&format!("revoke all on table {table} from crm_app, crm_multi"))
+        db::run(&format!("revoke all on table {table} from crm_app, crm_multi"))?;
+        recount::restart(&counted)
     }
 }
 
@@ -373,4 +378,17 @@ impl Conditions<'_> {
             _ => format!("org_id = any ((select crm.permitted_org_ids({permission}))::uuid[]) and ({scope})"),
         }
     }
+}
+
+/// What counts the rows of a resource, both quoted. With transition tables each event needs a trigger of its own.
+fn count_triggers(table: &str, resource: &str) -> String {
+    let trigger = |event: &str, rows: &str| {
+        format!(
+            "create trigger _800_count_{event} after {event} on {table} {rows}
+             for each statement execute function crm_private.count_usage({resource});\n"
+        )
+    };
+    trigger("insert", "referencing new table as added")
+        + &trigger("delete", "referencing old table as removed")
+        + &trigger("truncate", "")
 }

@@ -12,6 +12,6 @@ where c.relnamespace = 'crm'::regnamespace
     -- Tenants, people, and what all tenants share are no tenant's rows.
     and c.oid not in (
         'crm.organizations'::regclass, 'crm.users'::regclass,
-        'crm.permissions'::regclass, 'crm.built_in_roles'::regclass, 'crm.built_in_permissions'::regclass
+        'crm.plans'::regclass, 'crm.permissions'::regclass, 'crm.built_in_roles'::regclass, 'crm.built_in_permissions'::regclass
     )
     and coalesce(pg_get_constraintdef(k.oid), '') <> 'PRIMARY KEY (org_id, id)';
