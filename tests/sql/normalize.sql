@@ -6,7 +6,7 @@ select no_plan();
 
 select tests.register('ann', 'Acme');
 select tests.register('bob', 'Borg');
-select tests.join('bob', 'Acme', 'sales');
+select tests.join('bob', 'Acme', 'admin');
 update crm.organizations set country = 'DE' where id = tests.org_id('Acme');
 
 create table tests.accepted (kind text, given text, stored text);

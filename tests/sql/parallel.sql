@@ -7,7 +7,7 @@ select plan(16);
 
 select tests.register('ann', 'Acme');
 select tests.register('bob', 'Borg');
-select tests.join('ann', 'Borg', 'sales');
+select tests.join('ann', 'Borg', 'admin');
 
 insert into crm.contacts (org_id, last_name)
 select case when n % 3 = 0 then tests.org_id('Acme') else tests.org_id('Borg') end, 'Contact ' || n

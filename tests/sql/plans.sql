@@ -13,7 +13,7 @@ set local jit = off;
 
 select tests.register('ann', 'Acme');
 select tests.register('bob', 'Borg');
-select tests.join('ann', 'Borg', 'sales');
+select tests.join('ann', 'Borg', 'admin');
 
 -- 60 organizations of very uneven size: the n-th has about 5000 / n records of each kind. Ann's is in the middle.
 insert into crm.organizations (id, slug, name)
