@@ -401,7 +401,7 @@ select set_eq(
       where not t.tgisinternal and t.tgrelid in (
           select oid from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
       )$$,
-    $$select 'crm.' || target, name, function, 'O'
+    $$select 'crm.' || target as target, name, function, 'O' as enabled
       from unnest('{accounts,contacts,group_members,group_permissions,group_roles,groups,role_permissions,roles}'::text[]) as target
       cross join (values ('_300_guard', 'crm_private.guard()'), ('_500_stamp', 'crm_private.stamp()')) as every (name, function)
       union all
