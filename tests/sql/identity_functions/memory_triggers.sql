@@ -9,7 +9,7 @@ insert into tests.triggers values
     ('crm_private.settings', '_900_announce', 'ann', 'update crm_private.settings set issuer = ''other''', :'token'),
     ('crm.organizations', '_900_announce', 'ann', 'update crm.organizations set status = ''suspended''', 'PT403 no access to this organization'),
     ('crm.users', '_900_announce', 'ann', 'update crm.users set status = ''disabled''', :'token'),
-    ('crm.memberships', '_900_announce', 'ann', 'update crm.memberships set role = ''sales''', 'accepted sales'),
+    ('crm.memberships', '_900_announce', 'ann', 'update crm.memberships set role = ''sales'' where user_id = tests.user_id(''ann'')', 'accepted sales'),
     ('crm_private.signing_keys', '_900_announce', 'ann', 'delete from crm_private.signing_keys', :'token'),
     ('crm_private.sessions', '_900_announce', 'ann', 'update crm_private.sessions set ended_at = now()', :'token'),
     ('crm_private.sessions', '_900_announce_delete', 'ann', 'delete from crm_private.sessions', :'token'),
@@ -17,7 +17,13 @@ insert into tests.triggers values
     ('crm_private.user_identities', '_900_announce', 'ann of the issuer', 'delete from crm_private.user_identities',
         'PT403 nobody here has this identity'),
     ('crm_private.api_keys', '_900_announce', 'key', 'update crm_private.api_keys set revoked_at = now()', 'PT401 the API key is not valid'),
-    ('crm_private.platform_members', '_900_announce', 'sue as ann', 'delete from crm_private.platform_members', :'token');
+    ('crm_private.platform_members', '_900_announce', 'sue as ann', 'delete from crm_private.platform_members', :'token'),
+    ('crm.built_in_permissions', '_900_announce', 'mia', 'update crm.built_in_permissions set scope = ''all''', 'all all all all team of 2'),
+    ('crm.roles', '_900_announce', 'mia', 'update crm.roles set built_in = false', '- all all all team of 2'),
+    ('crm.role_permissions', '_900_announce', 'mia', 'delete from crm.role_permissions', 'own - all - team of 2'),
+    ('crm.group_members', '_900_announce', 'mia', 'delete from crm.group_members', 'own all - - team of 1'),
+    ('crm.group_permissions', '_900_announce', 'mia', 'delete from crm.group_permissions', 'own all - all team of 2'),
+    ('crm.group_roles', '_900_announce', 'mia', 'delete from crm.group_roles', 'own all all - team of 2');
 insert into tests.results (had, wanted, sentence)
 select string_agg(distinct format('%s %s', t.tgrelid::regclass, t.tgname), ', '),
     (select string_agg(distinct format('%s %s', target, name), ', ') from tests.triggers), 'every trigger is in this test'
