@@ -6,7 +6,7 @@ select plan(53);
 
 select tests.register('ann', 'Acme');
 select tests.register('bob', 'Borg');
-select tests.join('bob', 'Acme', 'sales');
+select tests.join('bob', 'Acme', 'admin');
 select tests.token('ann', 'Acme') as ann, tests.token('bob', 'Acme') as bob, tests.token('bob') as bob_everywhere \gset
 
 create function tests.whoami() returns text language sql as $$

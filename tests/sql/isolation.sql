@@ -27,11 +27,16 @@ select c.oid::regclass as target,
     c.oid = 'crm.users'::regclass as of_people,
     exists (select from pg_trigger where tgrelid = c.oid and tgname = '_500_stamp') as enrolled
 from pg_class as c
--- Plans are everybody's to see, and surface.sql says that nobody may change them.
-where c.relnamespace = 'crm'::regnamespace and c.relkind in ('r', 'p') and c.oid <> 'crm.plans'::regclass;
-grant select on tests.tables to public;
+where c.relnamespace = 'crm'::regnamespace and c.relkind in ('r', 'p');
+-- What all organizations share tells nothing of any; whoever changed it would change something for all of them.
+create table tests.shared as select target from tests.tables where key is null;
+delete from tests.tables where key is null;
+grant select on tests.tables, tests.shared to public;
 
-select is_empty('select target from tests.tables where key is null', 'every table in crm belongs to organizations');
+select set_eq(
+    'select target from tests.shared', $$values ('crm.plans'::regclass), ('crm.permissions'), ('crm.built_in_roles'), ('crm.built_in_permissions')$$,
+    'every table in crm belongs to organizations, but for these'
+);
 
 -- Rows ---------------------------------------------------------------------------------------------------------------
 
@@ -53,7 +58,9 @@ create function tests.row_of(target regclass, organization text) returns jsonb l
 declare
     answer jsonb;
 begin
-    execute format('select to_jsonb(t) from %s as t where %s limit 1', target, tests.condition(target, organization)) into answer;
+    -- Not what is built in, which nobody can change.
+    execute format('select to_jsonb(t) from %s as t where %s order by to_jsonb(t) ->> ''built_in'' limit 1', target, tests.condition(target, organization))
+    into answer;
     return answer;
 end
 $$;
@@ -74,6 +81,22 @@ join pg_attribute as b on b.attrelid = c.confrelid and b.attnum = c.confkey[2]
 where c.contype = 'f' and cardinality(c.conkey) = 2 and c.connamespace = 'crm'::regnamespace;
 grant select on tests.pointers to public;
 
+-- What is not any text.
+create table tests.forms (target regclass, column_name text, organization text, value text);
+insert into tests.forms values
+    ('crm.role_permissions', 'permission', 'Borg', 'contacts.delete'), ('crm.role_permissions', 'permission', 'Acme', 'contacts.read'),
+    ('crm.role_permissions', 'permission', null, 'contacts.update'),
+    ('crm.group_permissions', 'permission', 'Borg', 'contacts.delete'), ('crm.group_permissions', 'permission', 'Acme', 'contacts.read'),
+    ('crm.group_permissions', 'permission', null, 'contacts.update'),
+    -- Or the role that the tests delete could not be deleted.
+    ('crm.group_roles', 'role', 'Borg', 'sales'), ('crm.group_roles', 'role', 'Acme', 'sales');
+insert into crm.roles (org_id, name) values (tests.org_id('Borg'), 'secret_borg'), (tests.org_id('Acme'), 'own_acme');
+
+create function tests.form(target regclass, column_name text, organization text) returns jsonb language sql stable as $$
+    select to_jsonb(f.value) from tests.forms as f
+    where f.target = form.target and f.column_name = form.column_name and f.organization is not distinct from form.organization
+$$;
+
 -- Makes a row of the organization, if there is none yet: keys, pointers, what must not be null, then the word in every
 -- text column that takes it in one form or another.
 create function tests.fill(target regclass, organization text, word text) returns boolean language plpgsql as $$
@@ -91,10 +114,10 @@ begin
             where a.attrelid = fill.target and a.attnum > 0 and not a.attisdropped and a.attname <> 'org_id'
                 and (p.column_name is not null or (a.attnotnull and not a.atthasdef))
         loop
-            content := content || jsonb_build_object(needed.name, case
+            content := content || jsonb_build_object(needed.name, coalesce(tests.form(target, needed.name, organization), case
                 when needed.points_to is null then to_jsonb(word)
                 else tests.row_of(needed.points_to, organization) -> needed.pointed_at
-            end);
+            end));
         end loop;
         begin
             execute tests.insertion(target, content);
@@ -134,7 +157,7 @@ analyze;
 
 -- Everything by which a row of Borg could be told, in an answer or an error.
 create table tests.secrets as
-select 'secret-borg' as secret
+select unnest('{secret-borg,secret_borg}'::text[]) as secret
 union select tests.key_of(target, 'Borg')::text from tests.tables
 union select tests.row_of(target, 'Borg') ->> 'id' from tests.tables;
 grant select on tests.secrets to public;
@@ -164,6 +187,10 @@ begin
         ) into content;
         everything := everything || one.target || coalesce(content, '');
     end loop;
+    for one in select target from tests.shared order by target::text loop
+        execute format('select string_agg(t::text || t.xmin || t.ctid, chr(10) order by t::text) from %s as t', one.target) into content;
+        everything := everything || one.target || content;
+    end loop;
     return everything;
 end
 $$;
@@ -192,20 +219,16 @@ create function tests.tells_a_secret(query text) returns boolean language sql as
     select exists (select from tests.secrets as s, tests.shown(query) as shown where position(s.secret in shown) > 0)
 $$;
 
--- Whether a statement changes anything of Borg. It is undone.
+-- Whether a statement changes anything of Borg, or of what all share. It is undone.
+create table tests.before (content text);
 create function tests.strikes(statement text) returns boolean language plpgsql as $$
 declare
-    before text;
     struck boolean := false;
-    role constant text := current_setting('role');
 begin
-    perform set_config('role', 'none', true);
-    before := tests.all_of_borg();
-    perform set_config('role', role, true);
     begin
         execute statement;
         perform set_config('role', 'none', true);
-        struck := before is distinct from tests.all_of_borg();
+        struck := (select content from tests.before) is distinct from tests.all_of_borg();
         raise exception using errcode = 'UNDO1';
     exception
         when others then null;
@@ -344,23 +367,31 @@ begin
         return next;
     end loop;
 
-    -- The other tenant's unique values in a row of one's own: as good as any others.
+    -- The other tenant's unique values in a row of one's own that has no others in common with any: as good as any others. What
+    -- points somewhere was seen above.
     for constrained in
         select i.indexrelid::regclass as name, array_agg(a.attname::text) as columns
         from pg_index as i
         join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = any (i.indkey) and a.attname <> key
         where i.indrelid = target and i.indisunique
+            and not exists (select from tests.pointers as p where p.target = pairs.target and p.column_name = a.attname)
         group by i.indexrelid
     loop
-        select jsonb_object_agg(name, borg -> name), jsonb_object_agg(name, case
-                when name = 'email' then to_jsonb(fresh || '@example.com')
-                else to_jsonb(fresh)
+        values_of_borg := (select jsonb_object_agg(name, borg -> name) from unnest(constrained.columns) as name);
+        values_of_nobody := (
+            select jsonb_object_agg(a.attname, case
+                when a.attname = 'email' then to_jsonb(fresh || '@example.com')
+                when a.atttypid = 'uuid'::regtype then to_jsonb(fresh)
+                else coalesce(tests.form(target, a.attname::text, null), to_jsonb('x' || replace(fresh::text, '-', '')))
             end)
-        into values_of_borg, values_of_nobody
-        from unnest(constrained.columns) as name;
+            from pg_index as i
+            join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = any (i.indkey) and a.attname <> key
+            where i.indrelid = target and i.indisunique
+                and not exists (select from tests.pointers as p where p.target = pairs.target and p.column_name = a.attname)
+        );
         sentence := format('uses the unique values of %s', constrained.name);
-        elsewhere := tests.insertion(target, (acme || jsonb_build_object('id', fresh)) - array['email', 'external_id'] || values_of_borg);
-        nowhere := tests.insertion(target, (acme || jsonb_build_object('id', fresh)) - array['email', 'external_id'] || values_of_nobody);
+        elsewhere := tests.insertion(target, acme || values_of_nobody || values_of_borg);
+        nowhere := tests.insertion(target, acme || values_of_nobody);
         return next;
     end loop;
 end
@@ -372,7 +403,23 @@ select target, 'reading' as kind, null as sentence, statement, null as twin from
 union all
 select target, 'writing', null, statement, null from tests.tables, tests.writings(target) as statement
 union all
-select target, 'pair', p.sentence, p.elsewhere, p.nowhere from tests.tables, tests.pairs(target) as p;
+select target, 'pair', p.sentence, p.elsewhere, p.nowhere from tests.tables, tests.pairs(target) as p
+union all
+select target, 'shared', null, format(form, target), null
+from tests.shared
+cross join unnest(array[
+    'update %1$s set description = ''x''',
+    'update %1$s set scope = ''all''',
+    'delete from %1$s',
+    'insert into %1$s select ''x'', ''read'', ''x''',
+    'insert into %1$s select ''sales'', ''*.*'', ''all''',
+    'insert into %1$s select ''x'', ''X'', ''X'', 100',
+    'truncate %1$s cascade',
+    'alter table %1$s disable row level security',
+    'create policy mine on %1$s using (true)',
+    'grant all on %1$s to public',
+    'set local row_security = off; delete from %1$s'
+]) as form;
 grant select on tests.statements to public;
 
 -- One result per table and kind of attack, naming what got through.
@@ -380,7 +427,12 @@ create function tests.probe(stranger text) returns setof text language plpgsql a
 declare
     one record;
     through text;
+    role constant text := current_setting('role');
 begin
+    perform set_config('role', 'none', true);
+    truncate tests.before;
+    insert into tests.before values (tests.all_of_borg());
+    perform set_config('role', role, true);
     for one in select target from tests.tables order by target::text loop
         select string_agg(statement, '; ') into through
         from tests.statements as s
@@ -397,6 +449,9 @@ begin
         where s.target = one.target and kind = 'pair' and tests.outcome(statement) <> tests.outcome(twin);
         return next is(through, null, format('%s gets the same answer for what is elsewhere and what is nowhere: %s', stranger, one.target));
     end loop;
+
+    select string_agg(statement, '; ') into through from tests.statements as s where kind = 'shared' and tests.strikes(statement);
+    return next is(through, null, format('%s changes nothing that all share', stranger));
 end
 $$;
 
@@ -405,6 +460,10 @@ create function tests.probes_work() returns setof text language plpgsql as $$
 declare
     one record;
 begin
+    perform tests.nobody();
+    insert into tests.before values (tests.all_of_borg());
+    return next ok(tests.strikes('delete from crm.built_in_permissions'), 'the probes notice what is done to what all share');
+    perform tests.become('bob', 'Borg');
     for one in select target, enrolled from tests.tables order by target::text loop
         return next ok(
             tests.tells_a_secret(format('select t::text from %s as t', one.target)), format('the probes find Borg''s %s when bob looks', one.target)
@@ -414,7 +473,12 @@ begin
             format('and hear of them: %s', one.target)
         );
         if one.enrolled then
-            return next ok(tests.strikes(format('delete from %s', one.target)), format('and notice when bob deletes %s', one.target));
+            return next ok(
+                tests.strikes((
+                    select statement from tests.statements as s where s.target = one.target and sentence = 'deletes by id'
+                )),
+                format('and notice when bob deletes %s', one.target)
+            );
         end if;
     end loop;
 end
@@ -428,7 +492,6 @@ set local enable_bitmapscan = off;
 
 -- Strangers ------------------------------------------------------------------------------------------------------------
 
-select tests.become('bob', 'Borg');
 select tests.probes_work();
 
 select tests.become('ann', 'Acme');

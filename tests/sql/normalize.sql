@@ -6,7 +6,7 @@ select no_plan();
 
 select tests.register('ann', 'Acme');
 select tests.register('bob', 'Borg');
-select tests.join('bob', 'Acme', 'sales');
+select tests.join('bob', 'Acme', 'admin');
 update crm.organizations set country = 'DE' where id = tests.org_id('Acme');
 
 create table tests.accepted (kind text, given text, stored text);
@@ -50,17 +50,36 @@ grant select on tests.accepted, tests.refused to public;
 create table tests.rules as
 select t.tgrelid::regclass as target, words[1] as column_name, 'required' = any (words) as required,
     case when words[2] = 'required' then words[3] else words[2] end as kind,
-    substring(rule from '\d+$')::int as longest
+    substring(rule from '\d+$')::int as longest,
+    -- Names and permissions have a form of their own besides.
+    words[1] ~ '^(name|permission)$' and exists (
+        select from pg_constraint as c
+        join pg_attribute as a on a.attrelid = c.conrelid and c.conkey = array[a.attnum]
+        where c.conrelid = t.tgrelid and c.contype = 'c' and a.attname = words[1]
+    ) as formed
 from pg_trigger as t
 cross join lateral unnest(string_to_array(encode(t.tgargs, 'escape'), '\000')) as rule
 cross join lateral string_to_array(rule, ' ') as words
 where t.tgname = '_100_normalize' and rule <> '';
 grant select on tests.rules to public;
 
+-- What a row needs.
+insert into crm.groups (org_id, id, name) values (tests.org_id('Acme'), '018f0000-0000-7000-8000-000000000001', 'Group');
+create table tests.needs (target regclass, content jsonb);
+insert into tests.needs values
+    ('crm.accounts', '{"name": "Needed"}'),
+    ('crm.contacts', '{"last_name": "Needed"}'),
+    ('crm.roles', '{"name": "needed"}'),
+    ('crm.role_permissions', '{"role": "sales", "permission": "contacts.read"}'),
+    ('crm.groups', '{"name": "Needed"}'),
+    ('crm.group_permissions', '{"group_id": "018f0000-0000-7000-8000-000000000001", "permission": "contacts.read"}');
+grant select on tests.needs to public;
+select set_eq('select distinct target from tests.rules', 'select target from tests.needs', 'every table with rules is in this test');
+
 -- A row of the table with this one column set; the rest is what a row needs.
 create function tests.write(target regclass, column_name text, value text) returns text language plpgsql as $$
 declare
-    needs constant jsonb := case target when 'crm.accounts'::regclass then '{"name": "Needed"}' else '{"last_name": "Needed"}' end;
+    needs constant jsonb := (select n.content from tests.needs as n where n.target = write.target);
     stored text;
     said text;
 begin
@@ -91,7 +110,7 @@ select is(
     format('ann writes %s to %s.%s', to_json(a.given), r.target, r.column_name)
 )
 from tests.rules as r
-join tests.accepted as a on a.kind = r.kind and not (r.required and a.stored is null) and (r.longest is null or length(a.given) <= r.longest)
+join tests.accepted as a on a.kind = r.kind and not r.formed and not (r.required and a.stored is null) and (r.longest is null or length(a.given) <= r.longest)
 order by r.target::text, r.column_name, a.given;
 
 select is(
@@ -104,7 +123,7 @@ order by r.target::text, r.column_name, b.given;
 
 select is(tests.write(target, column_name, repeat('ü', longest)), repeat('ü', longest), format('%s.%s takes %s characters', target, column_name, longest))
 from tests.rules
-where kind in ('line', 'text')
+where kind in ('line', 'text') and not formed
 order by target::text, column_name;
 select is(
     tests.write(target, column_name, repeat('ü', longest + 1)),
@@ -119,12 +138,42 @@ select is(tests.write(target, column_name, E' \t\u00a0 '), format('22023 %s: mus
 from tests.rules
 where required
 order by target::text, column_name;
-select matches(tests.write(target, column_name, null), format('^23502 .*"%s"', column_name), format('%s.%s is not null', target, column_name))
+select matches(
+    tests.write(target, column_name, null), format('^23502 .*"%s"|^22023 %1$s: ', column_name), format('%s.%s is not null', target, column_name)
+)
 from tests.rules
 where required
 order by target::text, column_name;
 
--- Every text column that clients write is ruled by a rule or a CHECK.
+-- Names that other rows refer to, and permissions, are trimmed and bounded like the rest, and have a form of their own.
+select tests.nobody();
+insert into crm.permissions (resource, action, description) values (repeat('r', 63), repeat('a', 63), 'The longest.');
+select tests.become('ann', 'Acme');
+select is(tests.write(target::regclass, column_name, given), stored, format('ann writes %s to %s.%s', to_json(given), target, column_name))
+from (values
+    ('crm.roles', 'name', '  analyst_2 ', 'analyst_2'),
+    ('crm.roles', 'name', repeat('x', 63), repeat('x', 63)),
+    ('crm.role_permissions', 'permission', ' contacts.read', 'contacts.read'),
+    ('crm.role_permissions', 'permission', 'contacts.*', 'contacts.*'),
+    ('crm.group_permissions', 'permission', '*.read ', '*.read'),
+    ('crm.group_permissions', 'permission', repeat('r', 63) || '.' || repeat('a', 63), repeat('r', 63) || '.' || repeat('a', 63))
+) as formed (target, column_name, given, stored);
+select is(
+    tests.write(target::regclass, column_name, given),
+    case column_name
+        when 'name' then '23514 new row for relation "roles" violates check constraint "roles_name_check"'
+        else '22023 permission: ' || case given when 'vehicles.read' then 'there is none like this: see /permissions' else 'must be like contacts.read, contacts.* or *.*' end
+    end,
+    format('ann cannot write %s to %s.%s', to_json(given), target, column_name)
+)
+from (values
+    ('crm.roles', 'name', 'Analyst'), ('crm.roles', 'name', '2nd'), ('crm.roles', 'name', 'an alyst'),
+    ('crm.role_permissions', 'permission', 'contacts'), ('crm.role_permissions', 'permission', 'Contacts.read'),
+    ('crm.role_permissions', 'permission', 'vehicles.read'), ('crm.group_permissions', 'permission', 'contacts.read.all'),
+    ('crm.group_permissions', 'permission', 'vehicles.read'), ('crm.group_permissions', 'permission', '.read')
+) as formed (target, column_name, given);
+
+-- Every text column that clients write is ruled by a rule, a CHECK or a foreign key.
 select is_empty(
     $$select a.attrelid::regclass, a.attname
       from pg_attribute as a
@@ -134,7 +183,8 @@ select is_empty(
           and not exists (select from tests.rules as r where r.target = a.attrelid and r.column_name = a.attname)
           and not exists (
               select from pg_constraint as c
-              where c.conrelid = a.attrelid and c.contype = 'c' and c.conkey = array[a.attnum]
+              where c.conrelid = a.attrelid
+                  and (c.contype = 'c' and c.conkey = array[a.attnum] or c.contype = 'f' and a.attnum = any (c.conkey))
           )$$,
     'no text column takes just anything'
 );

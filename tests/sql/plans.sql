@@ -11,9 +11,12 @@ set local parallel_tuple_cost = 0.1;
 set local min_parallel_table_scan_size = '8MB';
 set local jit = off;
 
+-- ann sees all of Acme, mia what her team has, sam his own; nobody is special to the planner.
 select tests.register('ann', 'Acme');
 select tests.register('bob', 'Borg');
-select tests.join('ann', 'Borg', 'sales');
+select tests.join('ann', 'Borg', 'admin');
+select tests.hire('mia', 'Acme', 'manager');
+select tests.hire('sam', 'Acme', 'sales');
 
 -- 60 organizations of very uneven size: the n-th has about 5000 / n records of each kind. Ann's is in the middle.
 insert into crm.organizations (id, slug, name)
@@ -27,14 +30,39 @@ select tests.org_id('Acme'), 900
 union all
 select tests.org_id('Borg'), 3;
 
-insert into crm.accounts (org_id, id, name, domain, external_id, created_at)
-select org_id, md5(org_id || 'account' || n)::uuid, 'Account ' || n, 'example' || n || '.com', 'a' || n, now() - n * interval '7 minutes'
+-- Ten people in each, of whom each owns as much; and 20 groups of three people.
+insert into crm.users (email) select 'plan-' || n || '@example.com' from generate_series(1, 10) as n;
+insert into crm.memberships (org_id, user_id, role)
+select s.org_id, u.id, 'sales' from tests.sizes as s cross join crm.users as u where u.email like 'plan-%';
+create table tests.owners as
+select org_id, user_id, row_number() over (partition by org_id order by user_id) - 1 as nth, count(*) over (partition by org_id) as people
+from crm.memberships;
+create function tests.owner(org_id uuid, nth bigint) returns uuid language sql stable as $$
+    select o.user_id from tests.owners as o where o.org_id = owner.org_id and o.nth = owner.nth % o.people
+$$;
+create index on tests.owners (org_id, nth);
+analyze tests.owners;
+insert into crm.groups (org_id, id, name)
+select org_id, md5(org_id || 'group' || n)::uuid, 'Group ' || n from tests.sizes cross join generate_series(1, 20) as n;
+insert into crm.group_members (org_id, group_id, user_id)
+select s.org_id, md5(s.org_id || 'group' || n)::uuid, o.user_id
+from tests.sizes as s cross join generate_series(1, 20) as n join tests.owners as o on o.org_id = s.org_id and (o.nth + n) % o.people < 3;
+insert into crm.group_permissions (org_id, group_id, permission) select org_id, id, 'contacts.read' from crm.groups where id <> all (
+    select group_id from crm.group_members where user_id in (tests.user_id('mia'), tests.user_id('sam'))
+);
+insert into crm.group_roles (org_id, group_id, role) select org_id, group_id, 'read_only' from crm.group_permissions;
+insert into crm.roles (org_id, name) select org_id, 'role_' || n from tests.sizes cross join generate_series(1, 10) as n;
+insert into crm.role_permissions (org_id, role, permission) select org_id, name, 'contacts.read' from crm.roles where not built_in;
+
+insert into crm.accounts (org_id, id, name, domain, external_id, owner_id, created_at)
+select org_id, md5(org_id || 'account' || n)::uuid, 'Account ' || n, 'example' || n || '.com', 'a' || n, tests.owner(org_id, n), now() - n * interval '7 minutes'
 from tests.sizes
 cross join lateral generate_series(1, records / 3 + 1) as n
 order by md5(n || org_id::text);
-insert into crm.contacts (org_id, id, last_name, email, account_id, external_id, phone, created_at)
+insert into crm.contacts (org_id, id, last_name, email, account_id, external_id, phone, owner_id, created_at)
 select org_id, md5(org_id || 'contact' || n)::uuid, 'Contact ' || n, 'contact' || n || '@example.com',
-    md5(org_id || 'account' || n % (records / 3 + 1) + 1)::uuid, 'c' || n, null, now() - n * interval '5 minutes'
+    md5(org_id || 'account' || n % (records / 3 + 1) + 1)::uuid, 'c' || n, null, tests.owner(org_id, n),
+    now() - n * interval '5 minutes'
 from tests.sizes
 cross join lateral generate_series(1, records) as n
 order by md5(n || org_id::text);
@@ -47,7 +75,7 @@ create function tests.nodes(query text) returns setof jsonb language plpgsql as 
 declare
     plan json;
 begin
-    execute 'explain (format json) ' || query into plan;
+    execute 'explain (format json' || case when query like '(verbose) %' then ', verbose' else '' end || ') ' || replace(query, '(verbose) ', '') into plan;
     return query
         with recursive nodes as (
             select (plan -> 0 -> 'Plan')::jsonb as node
@@ -139,6 +167,66 @@ select ok(
     'ann''s page of contacts with their accounts reads no table whole'
 );
 
+-- Whatever reaches as far as it may: every enrolled table, by id and by what it points to.
+select tests.nobody();
+create table tests.reads as
+select t.tgrelid::regclass as target, a.attname as column_name,
+    case a.atttypid when 'uuid'::regtype then '018f0000-0000-7000-8000-000000000001' else 'role_1' end as value
+from pg_trigger as t
+join pg_attribute as a on a.attrelid = t.tgrelid
+where t.tgfoid = 'crm_private.guard()'::regprocedure and (a.attname = 'id' or exists (
+    select from pg_constraint as c where c.conrelid = t.tgrelid and c.contype = 'f' and c.conkey[2] = a.attnum
+));
+create table tests.owned as
+select distinct target from tests.reads where column_name = 'owner_id';
+grant select on tests.reads, tests.owned to public;
+select cmp_ok((select count(*) from tests.reads), '>=', 17::bigint, 'every enrolled table is read by id, and by what it points to');
+create function tests.reads_by_index(person text, reach text) returns setof text language plpgsql as $$
+declare
+    r tests.reads;
+    query text;
+begin
+    perform tests.become(person, 'Acme');
+    for r in select * from tests.reads order by target::text, column_name loop
+        query := format('select * from %s where %I = %L', r.target, r.column_name, r.value);
+        return query select tests.reads_one_organization_by_index(query, format('%s, who reaches %s, reads %s by %s', person, reach, r.target, r.column_name));
+        return next is(tests.called_per_row(query), null, 'no function is called for each row');
+    end loop;
+    for r in select o.target from tests.owned as o loop
+        query := format('select * from %s order by created_at desc, id desc limit 50', r.target);
+        return query select tests.reads_one_organization_by_index(query, format('%s reads a page of %s', person, r.target));
+        return next is(tests.called_per_row(query), null, 'no function is called for each row');
+    end loop;
+end
+$$;
+-- A function of ours, or a sub-plan, in the conditions of a scan or a join.
+create function tests.called_per_row(query text) returns text language sql as $$
+    select string_agg(condition, '; ')
+    from tests.nodes(query) as node, jsonb_each_text(node) as part (name, condition)
+    where (name ~ ' Cond$|Filter$|^Sort Key$' and condition ~ '\mcrm(_private)?\.|SubPlan') or (name = 'Parent Relationship' and condition = 'SubPlan')
+$$;
+-- What is asked of ours before the scans begin.
+create function tests.questions(query text) returns text[] language sql as $$
+    select array_agg(substring(node ->> 'Output' from 'crm\.[^"]*') order by substring(node ->> 'Output' from 'crm\.[^"]*') collate "C")
+    from tests.nodes('(verbose) ' || query) as node where node ->> 'Parent Relationship' = 'InitPlan'
+$$;
+select tests.reads_by_index('ann', 'all');
+select isnt(
+    tests.called_per_row('select * from crm.contacts where title = crm.current_user_id()::text'), null, 'a function that is called for each row is noticed'
+);
+select is((select count(distinct owner_id) from crm.contacts), 13::bigint, 'ann sees everybody''s contacts');
+select tests.reads_by_index('mia', 'her team''s');
+select cmp_ok((select count(distinct owner_id) from crm.contacts), '<', 13::bigint, 'mia sees only her team''s');
+select cmp_ok((select count(distinct owner_id) from crm.contacts), '>', 1::bigint, 'and not only her own');
+select tests.reads_by_index('sam', 'his own');
+select is((select array_agg(distinct owner_id) from crm.contacts), array[tests.user_id('sam')], 'sam sees his own contacts');
+select tests.become('mia');
+select ok(
+    not tests.kinds(format('select * from %s where %I = %L', r.target, r.column_name, r.value)) && '{Seq Scan,Gather,Gather Merge}',
+    format('mia, across her organizations, reads %s by %s without going through all', r.target, r.column_name)
+)
+from tests.reads as r join tests.owned using (target);
+
 -- A huge and a tiny organization get the same plan, by generic plans too.
 select tests.become('ann', 'Borg');
 select tests.pages_by_index('select * from crm.contacts order by created_at desc, id desc limit 50', 'in a tiny organization, ann''s newest contacts');
@@ -146,21 +234,21 @@ set local plan_cache_mode = force_generic_plan;
 prepare newest (int) as select * from crm.contacts order by created_at desc, id desc limit $1;
 select tests.pages_by_index('execute newest (50)', 'ann''s newest contacts by a generic plan');
 
--- The policies' functions are asked once per statement.
+-- Each question is asked once per statement.
 select is(
-    (select count(*) from tests.nodes('select * from crm.contacts') as node where node ->> 'Parent Relationship' = 'InitPlan'),
-    1::bigint, 'the permission is asked for once per statement'
+    tests.questions('select * from crm.contacts'), array[
+        'crm.all_scope_org_id(''contacts.read''::text)', 'crm.own_scope_user_id(''contacts.read''::text)', 'crm.permitted_org_id(''contacts.read''::text)',
+        'crm.team_scope_org_id(''contacts.read''::text)', 'crm.team_user_ids()'
+    ], 'what is permitted is asked once per statement'
 );
 select tests.become('ann');
 select is(
-    (select count(*) from tests.nodes('select * from crm.contacts') as node where node ->> 'Parent Relationship' = 'InitPlan'),
-    1::bigint, 'also across organizations'
+    tests.questions('select * from crm.contacts'), array[
+        'crm.all_scope_org_ids(''contacts.read''::text)', 'crm.current_user_id()', 'crm.permitted_org_ids(''contacts.read''::text)',
+        'crm.team_scope_keys(''contacts.read''::text)'
+    ], 'also across organizations'
 );
-select is(
-    (select array_agg(distinct node ->> 'Parent Relationship') from tests.nodes('select * from crm.contacts') as node
-     where node ->> 'Parent Relationship' = 'SubPlan'),
-    null, 'and never per row'
-);
+select is(tests.called_per_row('select * from crm.contacts'), null, 'and never per row');
 
 select * from finish();
 rollback;

@@ -6,7 +6,7 @@ select plan(26);
 
 select tests.register('ann', 'Acme');
 select tests.register('bob', 'Borg');
-select tests.join('bob', 'Acme', 'sales');
+select tests.join('bob', 'Acme', 'admin');
 
 select tests.become('ann', 'Acme');
 

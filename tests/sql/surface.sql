@@ -64,9 +64,12 @@ create table tests.functions (
 );
 insert into tests.functions values
     ('crm.accept_invitation(text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
+    ('crm.all_scope_org_id(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
+    ('crm.all_scope_org_ids(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
     ('crm.authenticate(text)', 'volatile', 'unsafe', 'invoker', '{crm_app,crm_multi}'),
     ('crm.authenticate_api_key(text)', 'volatile', 'unsafe', 'invoker', '{crm_app,crm_service}'),
     ('crm.change_password(text,text)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
+    ('crm.check_enrollment()', 'stable', 'restricted', 'definer', '{crm_admin,crm_owner}'),
     ('crm.check_usage()', 'stable', 'unsafe', 'definer', '{crm_admin}'),
     ('crm.claim_messages(integer,interval)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
     ('crm.claim_oauth_exchanges(integer,interval)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
@@ -82,7 +85,8 @@ insert into tests.functions values
     ('crm.delete_organization(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
     ('crm.delete_user(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
     ('crm.end_session(uuid)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
-    ('crm.enroll(regclass,text[])', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm.enroll(regclass,text[],text[])', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm.explain_access(uuid,text,uuid)', 'stable', 'restricted', 'definer', '{crm_app}'),
     ('crm.fail_oauth_exchange(uuid)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
     ('crm.feature_enabled(text,uuid)', 'stable', 'restricted', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.grant_platform_role(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
@@ -90,6 +94,7 @@ insert into tests.functions values
     ('crm.invite_user(text,text)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.issue_token(uuid,uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
     ('crm.jwks()', 'stable', 'unsafe', 'definer', '{crm_admin,crm_anon,crm_app,crm_multi,crm_service,crm_worker}'),
+    ('crm.leave_organization()', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.link_identity(uuid,text,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
     ('crm.list_api_keys()', 'stable', 'restricted', 'definer', '{crm_admin,crm_app}'),
     ('crm.list_invitations()', 'stable', 'restricted', 'definer', '{crm_app}'),
@@ -100,18 +105,22 @@ insert into tests.functions values
     ('crm.login_with_id_token(text,text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
     ('crm.logout(boolean)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.me()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
+    ('crm.my_permissions()', 'stable', 'restricted', 'definer', '{crm_app}'),
     ('crm.my_sessions()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
     ('crm.oauth_finish(text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
     ('crm.oauth_start(text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
     ('crm.openid_configuration()', 'stable', 'restricted', 'definer', '{crm_admin,crm_anon,crm_app,crm_multi,crm_service,crm_worker}'),
     ('crm.org_ids_for_user(uuid)', 'stable', 'restricted', 'definer', '{crm_app,crm_multi,crm_service}'),
+    ('crm.own_scope_user_id(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
     ('crm.permitted_org_id(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
-    ('crm.permitted_org_ids(text)', 'stable', 'restricted', 'definer', '{crm_app,crm_multi,crm_service}'),
+    ('crm.permitted_org_ids(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
     ('crm.pre_request()', 'volatile', 'unsafe', 'invoker', '{crm_anon,crm_app,crm_multi}'),
     ('crm.providers_to_fetch(interval)', 'stable', 'restricted', 'definer', '{crm_worker}'),
-    ('crm.recount_usage(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
+    ('crm.readable_roles()', 'stable', 'restricted', 'invoker', '{crm_app}'),
     ('crm.refresh_token(text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
     ('crm.register(text,text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
+    ('crm.remove_member(uuid)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
+    ('crm.recount_usage(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
     ('crm.remove_plan_override(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
     ('crm.request_email_verification()', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.request_password_reset(text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
@@ -122,12 +131,16 @@ insert into tests.functions values
     ('crm.revoke_invitation(uuid)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.revoke_platform_role(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
     ('crm.rotate_signing_key(text,boolean)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
+    ('crm.set_member_role(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.set_plan(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
     ('crm.set_plan_override(uuid,text,bigint,boolean,boolean,timestamp with time zone,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
     ('crm.store_provider_keys(text,jsonb)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_worker}'),
     ('crm.suspend_organization(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
     ('crm.suspend_user(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
     ('crm.switch_org(text)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
+    ('crm.team_scope_keys(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
+    ('crm.team_scope_org_id(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
+    ('crm.team_user_ids()', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
     ('crm.unenroll(regclass)', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm.usage(uuid)', 'stable', 'restricted', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.uuid_v7()', 'volatile', 'safe', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
@@ -135,9 +148,13 @@ insert into tests.functions values
     ('crm.visible_user_ids()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
     ('crm.whoami()', 'stable', 'restricted', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
     ('crm_private.announce()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.check_delegation()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
+    ('crm_private.check_scope()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.count_usage()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.guard()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.install()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.keep_owner()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
+    ('crm_private.make_built_in_roles()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private."normalize"()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.normalize_provider()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.postgrest_config()', 'volatile', 'unsafe', 'definer', '{crm_authenticator}'),
@@ -208,9 +225,27 @@ insert into tests.grants values
     ('crm.accounts', 'crm_app', 'select, insert, update, delete'),
     ('crm.accounts', 'crm_backup', 'select'),
     ('crm.accounts', 'crm_multi', 'select, insert, update, delete'),
+    ('crm.built_in_permissions', 'crm_app', 'select'),
+    ('crm.built_in_permissions', 'crm_backup', 'select'),
+    ('crm.built_in_permissions', 'crm_definer', 'select'),
+    ('crm.built_in_roles', 'crm_app', 'select'),
+    ('crm.built_in_roles', 'crm_backup', 'select'),
+    ('crm.built_in_roles', 'crm_definer', 'select'),
     ('crm.contacts', 'crm_app', 'select, insert, update, delete'),
     ('crm.contacts', 'crm_backup', 'select'),
     ('crm.contacts', 'crm_multi', 'select, insert, update, delete'),
+    ('crm.group_members', 'crm_app', 'select, insert, update, delete'),
+    ('crm.group_members', 'crm_backup', 'select'),
+    ('crm.group_members', 'crm_definer', 'select, delete'),
+    ('crm.group_permissions', 'crm_app', 'select, insert, update, delete'),
+    ('crm.group_permissions', 'crm_backup', 'select'),
+    ('crm.group_permissions', 'crm_definer', 'select'),
+    ('crm.group_roles', 'crm_app', 'select, insert, update, delete'),
+    ('crm.group_roles', 'crm_backup', 'select'),
+    ('crm.group_roles', 'crm_definer', 'select'),
+    ('crm.groups', 'crm_app', 'select, insert, update, delete'),
+    ('crm.groups', 'crm_backup', 'select'),
+    ('crm.groups', 'crm_definer', 'select'),
     ('crm.memberships', 'crm_app', 'select'),
     ('crm.memberships', 'crm_backup', 'select'),
     ('crm.memberships', 'crm_definer', 'select, insert, update'),
@@ -219,6 +254,15 @@ insert into tests.grants values
     ('crm.organizations', 'crm_backup', 'select'),
     ('crm.organizations', 'crm_definer', 'select, insert, update, delete'),
     ('crm.organizations', 'crm_multi', 'select'),
+    ('crm.permissions', 'crm_app', 'select'),
+    ('crm.permissions', 'crm_backup', 'select'),
+    ('crm.permissions', 'crm_definer', 'select'),
+    ('crm.role_permissions', 'crm_app', 'select, insert, update, delete'),
+    ('crm.role_permissions', 'crm_backup', 'select'),
+    ('crm.role_permissions', 'crm_definer', 'select'),
+    ('crm.roles', 'crm_app', 'select, insert, update, delete'),
+    ('crm.roles', 'crm_backup', 'select'),
+    ('crm.roles', 'crm_definer', 'select, insert'),
     ('crm.plans', 'crm_admin', 'select'),
     ('crm.plans', 'crm_app', 'select'),
     ('crm.plans', 'crm_backup', 'select'),
@@ -335,24 +379,41 @@ select set_eq(
           select oid from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
       )$$,
     $$select format('crm.%s', target) as target, format('%s_%s_%s', target, command, who) as name, command, array['crm_' || who] as roles
-      from unnest('{accounts,contacts}'::text[]) as target,
+      from unnest('{accounts,contacts,group_members,group_permissions,group_roles,groups,role_permissions,roles}'::text[]) as target,
           unnest('{select,insert,update,delete}'::text[]) as command,
           unnest('{app,multi}'::text[]) as who
       union all
       select format('crm.%s', target), format('%s_select_%s', target, who), 'select', array['crm_' || who]
       from unnest('{organizations,users,memberships}'::text[]) as target, unnest('{app,multi}'::text[]) as who
       union all
+      select format('crm.%s', target), format('%s_select_app', target), 'select', '{crm_app}'
+      from unnest('{permissions,built_in_roles,built_in_permissions}'::text[]) as target
+      union all
       select target, format('%s_all_definer', split_part(target, '.', 2)), 'all', '{crm_definer}'
-      from unnest('{crm.organizations,crm.plans,crm.users,crm.memberships}'::text[] || '{crm_private.api_key_uses,crm_private.api_keys,crm_private.identity_providers,crm_private.invitations,crm_private.login_failures,crm_private.messages,crm_private.oauth_flows,crm_private.one_time_tokens,crm_private.passwords,crm_private.plan_overrides,crm_private.platform_members,crm_private.refresh_tokens,crm_private.schema_version,crm_private.sessions,crm_private.settings,crm_private.signing_keys,crm_private.usage,crm_private.usage_deltas,crm_private.user_identities}'::text[]) as target
+      from unnest('{crm.organizations,crm.users,crm.memberships,crm.plans,crm.permissions,crm.built_in_roles,crm.built_in_permissions,crm.roles,crm.role_permissions,'
+          'crm.groups,crm.group_members,crm.group_permissions,crm.group_roles}'::text[] || '{crm_private.plan_overrides,crm_private.usage,crm_private.usage_deltas,crm_private.api_key_uses,crm_private.api_keys,crm_private.identity_providers,crm_private.invitations,crm_private.login_failures,crm_private.messages,crm_private.oauth_flows,crm_private.one_time_tokens,crm_private.passwords,crm_private.platform_members,crm_private.refresh_tokens,crm_private.schema_version,crm_private.sessions,crm_private.settings,crm_private.signing_keys,crm_private.user_identities}'::text[]) as target
       union all
       values
-          ('crm_private.settings', 'settings_all_owner', 'all', '{crm_owner}'::text[]),
+          ('crm.permissions', 'permissions_all_owner', 'all', '{crm_owner}'::text[]),
+          ('crm.built_in_permissions', 'built_in_permissions_all_owner', 'all', '{crm_owner}'),
+          ('crm_private.settings', 'settings_all_owner', 'all', '{crm_owner}'),
           ('crm.plans', 'plans_all_owner', 'all', '{crm_owner}'),
           ('crm.plans', 'plans_select_known', 'select', '{crm_app,crm_multi,crm_service,crm_admin}'),
           ('crm_private.plan_overrides', 'plan_overrides_select_owner', 'select', '{crm_owner}'),
           ('crm_private.identity_providers', 'identity_providers_all_owner', 'all', '{crm_owner}'),
           ('crm_private.schema_version', 'schema_version_all_owner', 'all', '{crm_owner}')$$,
-    'these are the policies, all of them permissive, and whom they are for'
+    'these are the permissive policies, and whom they are for'
+);
+select set_eq(
+    $$select p.polrelid::regclass::text as target, p.polname::text as name, p.polcmd::text as command,
+          array(select role::regrole::text from unnest(p.polroles) as role) as roles
+      from pg_policy as p
+      where not p.polpermissive and p.polrelid in (
+          select oid from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
+      )$$,
+    $$select format('crm.%s', target) as target, format('%s_not_above', target) as name, '*', '{crm_app,crm_multi}'::text[]
+      from unnest('{roles,role_permissions,group_roles}'::text[]) as target$$,
+    'and these close more'
 );
 
 -- Triggers ---------------------------------------------------------------------------------------------------------
@@ -363,26 +424,41 @@ select set_eq(
       where not t.tgisinternal and t.tgrelid in (
           select oid from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
       )$$,
-    $$values
+    $$select 'crm.' || target as target, name, function, 'O' as enabled
+      from unnest('{accounts,contacts,group_members,group_permissions,group_roles,groups,role_permissions,roles}'::text[]) as target
+      cross join (values ('_300_guard', 'crm_private.guard()'), ('_500_stamp', 'crm_private.stamp()'),
+          ('_800_count_insert', 'crm_private.count_usage()'), ('_800_count_delete', 'crm_private.count_usage()'),
+          ('_800_count_truncate', 'crm_private.count_usage()')) as every (name, function)
+      union all
+      values
         ('crm.accounts', '_100_normalize', 'crm_private."normalize"()', 'O'),
-        ('crm.accounts', '_300_guard', 'crm_private.guard()', 'O'),
-        ('crm.accounts', '_500_stamp', 'crm_private.stamp()', 'O'),
-        ('crm.accounts', '_800_count_delete', 'crm_private.count_usage()', 'O'),
-        ('crm.accounts', '_800_count_insert', 'crm_private.count_usage()', 'O'),
-        ('crm.accounts', '_800_count_truncate', 'crm_private.count_usage()', 'O'),
-        ('crm.contacts', '_100_normalize', 'crm_private."normalize"()', 'O'),
-        ('crm.contacts', '_300_guard', 'crm_private.guard()', 'O'),
-        ('crm.contacts', '_500_stamp', 'crm_private.stamp()', 'O'),
-        ('crm.contacts', '_800_count_delete', 'crm_private.count_usage()', 'O'),
-        ('crm.contacts', '_800_count_insert', 'crm_private.count_usage()', 'O'),
-        ('crm.contacts', '_800_count_truncate', 'crm_private.count_usage()', 'O'),
         ('crm.memberships', '_800_count_delete', 'crm_private.count_usage()', 'O'),
         ('crm.memberships', '_800_count_insert', 'crm_private.count_usage()', 'O'),
         ('crm.memberships', '_800_count_truncate', 'crm_private.count_usage()', 'O'),
         ('crm.memberships', '_800_count_update', 'crm_private.count_usage()', 'O'),
+        ('crm.plans', '_900_announce', 'crm_private.announce()', 'A'),
+        ('crm.accounts', '_400_scope', 'crm_private.check_scope()', 'O'),
+        ('crm.contacts', '_100_normalize', 'crm_private."normalize"()', 'O'),
+        ('crm.contacts', '_400_scope', 'crm_private.check_scope()', 'O'),
+        ('crm.group_members', '_400_delegation', 'crm_private.check_delegation()', 'O'),
+        ('crm.group_permissions', '_100_normalize', 'crm_private."normalize"()', 'O'),
+        ('crm.group_permissions', '_400_delegation', 'crm_private.check_delegation()', 'O'),
+        ('crm.group_roles', '_400_delegation', 'crm_private.check_delegation()', 'O'),
+        ('crm.groups', '_100_normalize', 'crm_private."normalize"()', 'O'),
+        ('crm.role_permissions', '_100_normalize', 'crm_private."normalize"()', 'O'),
+        ('crm.role_permissions', '_400_delegation', 'crm_private.check_delegation()', 'O'),
+        ('crm.roles', '_100_normalize', 'crm_private."normalize"()', 'O'),
+        ('crm.roles', '_400_delegation', 'crm_private.check_delegation()', 'O'),
+        ('crm.memberships', '_800_keep_owner', 'crm_private.keep_owner()', 'O'),
+        ('crm.organizations', '_200_make_built_in_roles', 'crm_private.make_built_in_roles()', 'O'),
+        ('crm.built_in_permissions', '_900_announce', 'crm_private.announce()', 'A'),
+        ('crm.group_members', '_900_announce', 'crm_private.announce()', 'A'),
+        ('crm.group_permissions', '_900_announce', 'crm_private.announce()', 'A'),
+        ('crm.group_roles', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm.memberships', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm.organizations', '_900_announce', 'crm_private.announce()', 'A'),
-        ('crm.plans', '_900_announce', 'crm_private.announce()', 'A'),
+        ('crm.role_permissions', '_900_announce', 'crm_private.announce()', 'A'),
+        ('crm.roles', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm.users', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm_private.api_keys', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm_private.identity_providers', '_900_announce', 'crm_private.announce()', 'A'),

@@ -8,7 +8,7 @@ delete from crm.organizations where name in ('Acme Transactions', 'Borg Transact
 delete from crm.users where email in ('ann.transactions@example.com', 'bob.transactions@example.com');
 select tests.register('ann.transactions', 'Acme Transactions');
 select tests.register('bob.transactions', 'Borg Transactions');
-select tests.join('ann.transactions', 'Borg Transactions', 'sales');
+select tests.join('ann.transactions', 'Borg Transactions', 'admin');
 insert into crm.contacts (org_id, last_name) select org_id, 'Contact' from tests.organizations;
 select tests.user_id('ann.transactions') as ann_id,
     tests.token('ann.transactions', 'Acme Transactions') as ann,
@@ -74,6 +74,11 @@ select crm.whoami() ->> 'authenticated' as read_only_request, crm.me() #>> '{use
     crm.current_user_id() is not null as read_only_user, crm.current_org_id() is not null as read_only_org,
     crm.permitted_org_id('contacts.read') is not null as read_only_permitted,
     crm.permitted_org_ids('contacts.read') is not null as read_only_permitted_several,
+    crm.all_scope_org_id('contacts.read') is not null and crm.all_scope_org_ids('contacts.read') is not null
+        and crm.own_scope_user_id('contacts.read') is null and crm.team_scope_org_id('contacts.read') is null
+        and crm.team_scope_keys('contacts.read') = '{}' and crm.team_user_ids() = array[:'ann_id'::uuid] as read_only_scopes,
+    'owner' = any (crm.readable_roles()) as read_only_roles, (select count(*) from crm.my_permissions()) > 30 as read_only_my_permissions,
+    crm.explain_access(:'ann_id', 'contacts') #>> '{may,delete,permitted}' as read_only_explained,
     crm.visible_user_ids() is not null as read_only_users, crm.openid_configuration() ? 'issuer' as read_only_configuration,
     (select count(*) from crm.my_sessions()) as read_only_sessions, (select count(*) from crm.list_api_keys()) as read_only_keys,
     (select count(*) from crm.list_invitations()) as read_only_invitations,
@@ -81,7 +86,11 @@ select crm.whoami() ->> 'authenticated' as read_only_request, crm.me() #>> '{use
 \gset
 select (select count(*) from crm.contacts) as read_only_contacts, (select count(*) from crm.accounts) as read_only_accounts,
     (select count(*) from crm.users) as read_only_people, (select count(*) from crm.memberships) as read_only_memberships,
-    (select count(*) from crm.organizations) as read_only_tenants
+    (select count(*) from crm.organizations) as read_only_tenants,
+    (select count(*) from crm.roles) + (select count(*) from crm.built_in_roles) as read_only_role_rows,
+    (select count(*) from crm.permissions) + (select count(*) from crm.built_in_permissions) > 0 as read_only_permission_rows,
+    (select count(*) from crm.role_permissions) + (select count(*) from crm.groups) + (select count(*) from crm.group_members)
+        + (select count(*) from crm.group_permissions) + (select count(*) from crm.group_roles) as read_only_group_rows
 \gset
 select pg_current_xact_id_if_assigned() is null as read_only_unassigned \gset
 commit;
@@ -111,7 +120,8 @@ select pg_current_xact_id_if_assigned() is null as anonymous_unassigned \gset
 commit;
 
 begin transaction read only;
-select (select count(*) from crm.list_organizations()) + (select count(*) from crm.list_users()) + (select count(*) from crm.providers_to_fetch()) + (select count(*) from crm.check_usage()) > 0
+select (select count(*) from crm.list_organizations()) + (select count(*) from crm.list_users()) + (select count(*) from crm.providers_to_fetch())
+        + (select count(*) from crm.check_enrollment()) + (select count(*) from crm.check_usage()) > 0
     as platform_organizations
 \gset
 select pg_current_xact_id_if_assigned() is null as platform_unassigned \gset
@@ -124,7 +134,7 @@ where p.pronamespace = 'crm'::regnamespace and p.provolatile <> 'v'
 \gset
 
 begin;
-select plan(30);
+select plan(35);
 select is(:'inside'::text, 'true', 'inside the transaction ann is known');
 select is(:'after_commit'::text, 'false', 'after COMMIT nobody is');
 select is(:'after_chain'::text, 'false', 'after COMMIT AND CHAIN nobody is');
@@ -139,19 +149,25 @@ select ok(:'read_only_jwks', 'jwks() answers there');
 select ok(:'read_only_organizations', 'org_ids_for_user() answers there');
 select ok(:'read_only_user' and :'read_only_org', 'current_user_id() and current_org_id() answer there');
 select ok(:'read_only_permitted' and :'read_only_permitted_several', 'the permission functions answer there');
+select ok(:'read_only_scopes', 'and those of scopes');
+select ok(:'read_only_roles' and :'read_only_my_permissions', 'readable_roles() and my_permissions() answer there');
+select is(:'read_only_explained'::text, 'true', 'explain_access() answers there');
 select ok(:'read_only_users', 'visible_user_ids() answers there');
 select ok(:'read_only_configuration', 'openid_configuration() answers there');
 select is(:'read_only_sessions'::text, '2', 'my_sessions() answers there');
 select is(:'read_only_keys'::text || :'read_only_invitations', '00', 'list_api_keys() and list_invitations() answer there');
-select is(:'read_only_feature'::text || :'read_only_usage' || :'read_only_plans', 't43', 'feature_enabled(), usage() and the plans answer there');
-select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s list_organizations() and list_users(), the worker''s providers_to_fetch() and the DBA''s check_usage(), too');
+select is(:'read_only_feature'::text || :'read_only_usage' || :'read_only_plans', 't93', 'feature_enabled(), usage() and the plans answer there');
+select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s list_organizations() and list_users(), the worker''s providers_to_fetch() and the DBA''s check_enrollment() and check_usage(), too');
 select is(
     :'stable_functions'::text,
-    'check_usage, current_org_id, current_user_id, feature_enabled, jwks, list_api_keys, list_invitations, list_organizations, list_users, me, my_sessions, openid_configuration, '
-        'org_ids_for_user, permitted_org_id, permitted_org_ids, providers_to_fetch, usage, visible_user_ids, whoami',
+    'all_scope_org_id, all_scope_org_ids, check_enrollment, check_usage, current_org_id, current_user_id, explain_access, feature_enabled, jwks, list_api_keys, list_invitations, '
+        'list_organizations, list_users, me, my_permissions, my_sessions, openid_configuration, org_ids_for_user, own_scope_user_id, permitted_org_id, '
+        'permitted_org_ids, providers_to_fetch, readable_roles, team_scope_keys, team_scope_org_id, team_user_ids, usage, visible_user_ids, whoami',
     'these are all the functions that PostgREST runs in READ ONLY transactions: a new one belongs into this file'
 );
 select is(:'read_only_contacts'::text, '1', 'tables can be read there');
+select is(:'read_only_role_rows'::text, '12', 'those of roles, too');
+select ok(:'read_only_permission_rows' and :'read_only_group_rows'::text = '0', 'and those of permissions and groups');
 select ok(:'read_only_unassigned', 'and a whole request of ann''s takes no transaction id');
 select is(:'writable_contacts'::text, '1', 'in a transaction that could write ann reads');
 select ok(:'writable_unassigned', 'without taking a transaction id');

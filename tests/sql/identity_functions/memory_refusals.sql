@@ -94,12 +94,12 @@ begin
     end loop;
     commit;
     insert into tests.results (had, wanted, sentence)
-    select bool_and(one like 'accepted%')::text, 'true', 'every credential is good until it expires' from unnest(said) as one;
+    select bool_and(one !~ '^PT')::text, 'true', 'every credential is good until it expires' from unnest(said) as one;
     commit;
     perform pg_sleep(extract(epoch from at + interval '50 ms' - clock_timestamp()));
     for used in select * from tests.credentials where kind <> 'issuer' and name <> 'ann in Borg' order by name loop
         insert into tests.results (had, wanted, sentence) values (
-            tests.try(used.kind, used.secret), case when used.kind like '%key' then 'PT401 the API key is not valid' else 'PT401 the access token is not valid' end,
+            tests.try(used.kind, used.secret), case when used.kind ~ 'key' then 'PT401 the API key is not valid' else 'PT401 the access token is not valid' end,
             used.name || ' is refused from the moment of its end'
         );
     end loop;
@@ -107,7 +107,7 @@ begin
     perform pg_sleep(extract(epoch from at + interval '1 second' - clock_timestamp()));
     for used in select * from tests.credentials where kind <> 'issuer' and name <> 'ann in Borg' order by name loop
         insert into tests.results (had, wanted, sentence) values (
-            tests.try(used.kind, used.secret), case when used.kind like '%key' then 'PT401 the API key is not valid' else 'PT401 the access token is not valid' end,
+            tests.try(used.kind, used.secret), case when used.kind ~ 'key' then 'PT401 the API key is not valid' else 'PT401 the access token is not valid' end,
             used.name || ' is refused a second later'
         );
     end loop;

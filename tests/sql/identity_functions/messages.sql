@@ -7,6 +7,7 @@ select no_plan();
 delete from crm_private.messages;
 select tests.register('ann', 'Acme');
 select tests.register('bob', 'Borg');
+select tests.hire('olga', 'Acme', 'owner');
 create function tests.claim(count integer default 10, lease interval default '1 minute') returns text language sql volatile as $$
     select string_agg(concat_ws(' ', kind, recipient, attempt), ', ' order by id) from crm.claim_messages(count, lease)
 $$;

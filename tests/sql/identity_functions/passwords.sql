@@ -6,6 +6,7 @@ select no_plan();
 
 select tests.register('ann', 'Acme');
 select tests.register('bob', 'Borg');
+select tests.hire('olga', 'Borg', 'owner');
 create function tests.login(person text, password text default null) returns text language sql volatile as $$
     select coalesce(a ->> 'code', 'accepted')
     from crm.login(person || '@example.com', coalesce(password, 'password of ' || person)) as a

@@ -220,7 +220,7 @@ from (values
         'not too dear'),
     ('''x@example.com'', org_id => tests.org_id(''Acme'')', '22023 role: org_id and role go together', 'an organization comes with a role'),
     ('''x@example.com'', role => ''sales''', '22023 role: org_id and role go together', 'and a role with an organization'),
-    ('''x@example.com'', org_id => tests.org_id(''Acme''), role => ''root''', '22023 role: is not one of the built-in roles', 'that there is'),
+    ('''x@example.com'', org_id => tests.org_id(''Acme''), role => ''root''', '22023 role: this organization has no such role', 'that there is'),
     ('''x@example.com'', org_id => gen_random_uuid(), role => ''sales''', '22023 org_id: there is no such organization', 'as is the organization'),
     ('''x@example.com'', email_verified => null', '1 rows', 'null is not verified')
 ) as cases (arguments, problem, sentence);

@@ -1,0 +1,1 @@
+drop trigger _400_scope on crm.contacts;
