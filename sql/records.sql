@@ -33,7 +33,7 @@ create function crm_private.guard()
     returns trigger
     language c
     volatile
-    security definer
+    security invoker
     set search_path = pg_catalog, pg_temp
     parallel unsafe
     as 'MODULE_PATHNAME', 'guard_wrapper';
@@ -48,7 +48,7 @@ create function crm_private.check_scope()
     returns trigger
     language c
     volatile
-    security definer
+    security invoker
     set search_path = pg_catalog, pg_temp
     parallel unsafe
     as 'MODULE_PATHNAME', 'check_scope_wrapper';

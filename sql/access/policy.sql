@@ -128,6 +128,21 @@ grant execute on function crm.team_scope_keys(text) to crm_app, crm_multi, crm_s
 comment on function crm.team_scope_keys(text) is
     'For each organization in which the permission reaches the rows of the caller''s teams: ''<org_id>/<user id>'' of everybody in them.';
 
+create function crm.current_rank()
+    returns integer
+    language c
+    stable
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel restricted
+    as 'MODULE_PATHNAME', 'current_rank_wrapper';
+
+revoke all on function crm.current_rank() from public;
+grant execute on function crm.current_rank() to crm_app;
+
+comment on function crm.current_rank() is
+    'The rank of the highest role that the caller has in the active organization, by themselves or through a group; null without one.';
+
 create function crm.readable_roles()
     returns text[]
     language c

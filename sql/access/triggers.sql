@@ -19,7 +19,7 @@ create function crm_private.check_delegation()
     returns trigger
     language c
     volatile
-    security definer
+    security invoker
     set search_path = pg_catalog, pg_temp
     parallel unsafe
     as 'MODULE_PATHNAME', 'check_delegation_wrapper';

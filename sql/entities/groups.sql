@@ -100,6 +100,8 @@ create policy group_members_all_definer on crm.group_members for all to crm_defi
 create policy group_permissions_all_definer on crm.group_permissions for all to crm_definer using (true) with check (true);
 create policy group_roles_all_definer on crm.group_roles for all to crm_definer using (true) with check (true);
 
+create trigger _400_delegation before update or delete on crm.groups
+    for each row execute function crm_private.check_delegation('groups');
 create trigger _400_delegation before insert or update or delete on crm.group_members
     for each row execute function crm_private.check_delegation('group_members');
 create trigger _400_delegation before insert or update or delete on crm.group_permissions

@@ -53,7 +53,7 @@ select crm.enroll(
 
 -- They bind crm_definer as a member of crm_app, and there those who answer the question would ask it again.
 create policy roles_not_above on crm.roles as restrictive to crm_app, crm_multi
-    using (current_user = 'crm_definer' or name = any ((select crm.readable_roles())::text[])) with check (true);
+    using (current_user = 'crm_definer' or rank <= (select crm.current_rank())) with check (true);
 create policy role_permissions_not_above on crm.role_permissions as restrictive to crm_app, crm_multi
     using (current_user = 'crm_definer' or role = any ((select crm.readable_roles())::text[])) with check (true);
 create policy roles_all_definer on crm.roles for all to crm_definer using (true) with check (true);

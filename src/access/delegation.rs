@@ -31,9 +31,13 @@ fn check_delegation<'a>(
 
 fn checked(trigger: &PgTrigger) -> Result<Option<Row>> {
     let images = Images::of(trigger)?;
-    if by_foreign_key() {
-        return Ok(images.unchanged());
+    if !by_foreign_key(trigger) {
+        db::as_definer(|| check(trigger, &images))?;
     }
+    Ok(images.unchanged())
+}
+
+fn check(trigger: &PgTrigger, images: &Images) -> Result<()> {
     let resource = trigger.extra_args().ok().and_then(|arguments| arguments.into_iter().next()).unwrap_or_default();
     if let Some(new) = &images.new
         && matches!(resource.as_str(), "role_permissions" | "group_permissions")
@@ -41,20 +45,24 @@ fn checked(trigger: &PgTrigger) -> Result<Option<Row>> {
         check_known(new)?;
     }
     if let Some(principal) = identified()? {
+        if principal.actor_id.is_some() {
+            return Err(CrmError::forbidden("not while acting as somebody else"));
+        }
         let row = images.new.as_ref().or(images.old.as_ref());
         let organization = row.map(|row| row.get::<pgrx::Uuid>("org_id")).transpose()?.flatten().map(from_pg);
         let organization = organization.or_else(|| principal.org_id());
         let holder = organization.and_then(|organization| Holder::of(&principal, organization));
         let permission = permission(trigger)?;
         let holder = holder.ok_or_else(|| not_permitted(&principal, &permission))?;
-        race::one_after_another(holder.organization())?;
+        race::one_after_another(holder.organization());
         let mine = permissions::of(holder)?;
         if mine.scope(&permission) != Some(Scope::All) {
             return Err(not_permitted(&principal, &permission));
         }
-        Caller { mine: &mine, organization: holder.organization() }.check(&resource, &images)?;
+        race::note(holder, &permission, &mine);
+        Caller { mine: &mine, organization: holder.organization() }.check(&resource, images)?;
     }
-    Ok(images.unchanged())
+    Ok(())
 }
 
 /// A permission that nothing asks for would be a surprise to whoever relies on it.
@@ -96,7 +104,12 @@ impl Caller<'_> {
                 [old, new].into_iter().flatten().try_for_each(|row| self.not_above(row))?;
                 new.map_or(Ok(()), |new| check_grantable(self.mine, self.organization, &text(new, "role")?))
             }
-            "group_members" => new.map_or(Ok(()), |new| self.member(old, new)),
+            "group_members" => {
+                let group = |row: &Row| id(row, "group_id");
+                [old, new].into_iter().flatten().try_for_each(|row| self.roles_not_above(group(row)?))?;
+                new.map_or(Ok(()), |new| self.member(old, new))
+            }
+            "groups" => old.map_or(Ok(()), |old| self.roles_not_above(id(old, "id")?)),
             _ => Ok(()),
         }
     }
@@ -108,6 +121,16 @@ impl Caller<'_> {
             }
             if row.get::<i32>("rank")?.unwrap_or(i32::MAX) > self.mine.rank {
                 return Err(CrmError::forbidden("this role is above yours"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A group whose members have a higher role through it is left alone.
+    fn roles_not_above(&self, group: Uuid) -> Result<()> {
+        for role in roles_of_group(self.organization, group)? {
+            if roles::rank(self.organization, &role)? > self.mine.rank {
+                return Err(CrmError::forbidden("this group gives a role that is above yours"));
             }
         }
         Ok(())
@@ -129,7 +152,7 @@ impl Caller<'_> {
     fn has(&self, new: &Row) -> Result<()> {
         let (permission, scope) = (text(new, "permission")?, text(new, "scope")?);
         let scope = Scope::parse(&scope).ok_or_else(|| CrmError::invalid("scope", "must be own, team or all"))?;
-        if self.mine.grants.include(&permission, scope) { Ok(()) } else { Err(lacks(&permission, scope.name())) }
+        if self.mine.grants.include(&permission, scope) { Ok(()) } else { Err(lacks(&permission, scope)) }
     }
 
     /// Who joins a group gets what the group has; and all in it, whose permissions are for their team, get at the rows of
@@ -146,11 +169,11 @@ impl Caller<'_> {
         }
         let own = grants_of_group(self.organization, group)?;
         if let Some(lacking) = self.mine.grants.lack(&own) {
-            return Err(lacks(&lacking.permission, lacking.scope.name()));
+            return Err(lacks(&lacking.permission, lacking.scope));
         }
         let shared = team_permissions(self.organization, group, user)?;
         match shared.iter().find(|permission| !self.mine.grants.include(permission, Scope::All)) {
-            Some(lacking) => Err(lacks(lacking, Scope::All.name())),
+            Some(lacking) => Err(lacks(lacking, Scope::All)),
             None => Ok(()),
         }
     }

@@ -41,17 +41,24 @@ fn check_enrollment() -> Result<TableIterator<'static, (name!(relation, String),
              union all
              select relation, 'row level security is not enabled and forced' from tables where not forced
              union all
-             select relation, format('has %s policies for crm_app and crm_multi instead of 8: enroll it again', (
-                 select count(*) from pg_policy as p
-                 where p.polrelid = tables.oid and p.polpermissive
-                     and p.polroles && array['crm_app'::regrole, 'crm_multi'::regrole]::oid[]
-             ))
+             select relation, format('the policy of %s for %s is missing or was changed: enroll it again', command.name, r.rolname)
              from tables
-             where enrolled and 8 <> (
-                 select count(*) from pg_policy as p
-                 where p.polrelid = tables.oid and p.polpermissive
-                     and p.polroles && array['crm_app'::regrole, 'crm_multi'::regrole]::oid[]
+             cross join (values ('select', 'r'), ('insert', 'a'), ('update', 'w'), ('delete', 'd')) as command (name, code)
+             join pg_roles as r on r.rolname in ('crm_app', 'crm_multi')
+             where enrolled and not exists (
+                 select from pg_policy as p
+                 where p.polrelid = tables.oid and p.polpermissive and p.polcmd = command.code::\"char\" and p.polroles = array[r.oid]
+                     and obj_description(p.oid, 'pg_policy') = 'crm_ext ' || md5(concat_ws(
+                         ' with check ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
+                     ))
              )
+             union all
+             select relation, format('policy %s lets in more than the table''s own: drop it, or make it restrictive', p.polname)
+             from tables
+             join pg_policy as p on p.polrelid = tables.oid and p.polpermissive
+             where enrolled
+                 and p.polroles && array[0, 'crm_anon'::regrole, 'crm_app'::regrole, 'crm_multi'::regrole]::oid[]
+                 and coalesce(obj_description(p.oid, 'pg_policy'), '') not like 'crm\\_ext %'
              union all
              select relation, format('trigger %s is missing or does not fire: enroll it again', wanted.name)
              from tables
@@ -70,6 +77,15 @@ fn check_enrollment() -> Result<TableIterator<'static, (name!(relation, String),
              from tables
              join pg_class as c using (oid)
              cross join lateral aclexplode(c.relacl) as a
+             where a.grantee in (0, 'crm_anon'::regrole)
+             union all
+             select relation, format(
+                 '%s may %s column %s', case a.grantee when 0 then 'PUBLIC' else a.grantee::regrole::text end,
+                 lower(a.privilege_type), c.attname
+             )
+             from tables
+             join pg_attribute as c on c.attrelid = tables.oid
+             cross join lateral aclexplode(c.attacl) as a
              where a.grantee in (0, 'crm_anon'::regrole)
          )
          select relation, problem from problems order by 1, 2",

@@ -138,12 +138,14 @@ impl Table {
     fn row(&self, organization: Uuid, id: Uuid) -> Result<Row> {
         let owner = if self.owned { "owner_id" } else { "null::uuid" };
         let query = format!("select {owner} from {} where org_id = $1 and id = $2", self.name);
-        db::select_once(&query, &[to_pg(organization).into(), to_pg(id).into()], |rows| {
-            if rows.is_empty() {
-                return Ok(Row::Missing);
-            }
-            let owner = rows.first().get_one::<pgrx::Uuid>()?.map(from_pg);
-            Ok(if self.owned { Row::Owned(owner) } else { Row::Unowned })
+        db::as_caller(|| {
+            db::select_once(&query, &[to_pg(organization).into(), to_pg(id).into()], |rows| {
+                if rows.is_empty() {
+                    return Ok(Row::Missing);
+                }
+                let owner = rows.first().get_one::<pgrx::Uuid>()?.map(from_pg);
+                Ok(if self.owned { Row::Owned(owner) } else { Row::Unowned })
+            })
         })
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::permissions::{self, Holder, Permissions};
-use super::roles::{OWNER, check_grantable, rank};
+use super::roles::{OWNER, check_grantable};
 use super::{policy, race};
 use crate::db;
 use crate::error::{CrmError, Result};
@@ -21,8 +21,8 @@ use crate::records::row::{self, Images, Row};
 fn administrator(permission: &str) -> Result<(Holder, std::rc::Rc<Permissions>)> {
     Principal::person()?;
     let (holder, _) = policy::require(permission)?;
-    race::one_after_another(holder.organization())?;
-    policy::require(permission)
+    race::one_after_another(holder.organization());
+    policy::require_to_write(permission)
 }
 
 /// The role of an active member, whose membership is then locked.
@@ -34,11 +34,14 @@ fn role_of(organization: Uuid, user: Uuid) -> Result<String> {
     role.ok_or_else(|| CrmError::invalid("user_id", "is no member of this organization"))
 }
 
-fn check_not_above(mine: &Permissions, organization: Uuid, role: &str) -> Result<()> {
-    if rank(organization, role)? > mine.rank {
+/// By their own role, and by those of their groups.
+fn check_not_above(mine: &Permissions, organization: Uuid, user: Uuid) -> Result<()> {
+    let holder = Holder::Member { user, organization };
+    if permissions::of(holder)?.rank > mine.rank {
         return Err(CrmError::forbidden("this member's role is above yours"));
     }
-    Ok(())
+    let themselves = Principal::current().and_then(|principal| Holder::of(&principal, organization)) == Some(holder);
+    if themselves { race::step_back(holder) } else { Ok(()) }
 }
 
 #[pg_extern(sql = false)]
@@ -46,7 +49,8 @@ fn set_member_role(user_id: Option<pgrx::Uuid>, role: Option<&str>) -> Result<Js
     answer::needs_post("set_member_role")?;
     let (holder, mine) = administrator("memberships.update")?;
     let (organization, user, role) = (holder.organization(), from_pg(given("user_id", user_id)?), given("role", role)?);
-    check_not_above(&mine, organization, &role_of(organization, user)?)?;
+    role_of(organization, user)?;
+    check_not_above(&mine, organization, user)?;
     check_grantable(&mine, organization, role)?;
     db::execute(
         "update crm.memberships set role = $3 where org_id = $1 and user_id = $2 and role <> $3",
@@ -60,7 +64,8 @@ fn remove_member(user_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
     answer::needs_post("remove_member")?;
     let (holder, mine) = administrator("memberships.delete")?;
     let (organization, user) = (holder.organization(), from_pg(given("user_id", user_id)?));
-    check_not_above(&mine, organization, &role_of(organization, user)?)?;
+    role_of(organization, user)?;
+    check_not_above(&mine, organization, user)?;
     Ok(end(organization, user)?)
 }
 
@@ -71,8 +76,8 @@ fn leave_organization() -> Result<JsonB, ErrorReport> {
     let active = Principal::current().and_then(|principal| principal.org_id());
     let organization =
         active.ok_or_else(|| CrmError::invalid("organization", "none is active: name it with X-Org-ID"))?;
-    race::one_after_another(organization)?;
     role_of(organization, user)?;
+    race::step_back(Holder::Member { user, organization })?;
     Ok(end(organization, user)?)
 }
 
@@ -102,14 +107,16 @@ fn check_owner(trigger: &PgTrigger) -> Result<()> {
         )
     };
     let Some(old) = old else { return Ok(()) };
-    if !owns(&old)? || new.as_ref().map(owns).transpose()? == Some(true) {
+    let of = |row: &Row| row.get::<pgrx::Uuid>("org_id");
+    let stays = match &new {
+        Some(new) => owns(new)? && of(new)? == of(&old)?,
+        None => false,
+    };
+    if !owns(&old)? || stays {
         return Ok(());
     }
-    let Some(organization) = old.get::<pgrx::Uuid>("org_id")?.map(from_pg) else { return Ok(()) };
-    race::one_after_another(organization)?;
-    // Only so does a look at what is committed by now see this statement too.
-    // SAFETY: what every statement of a volatile function begins with.
-    unsafe { pg_sys::CommandCounterIncrement() };
+    let Some(organization) = of(&old)?.map(from_pg) else { return Ok(()) };
+    race::one_after_another(organization);
     let left_alone = memory::latest(|| {
         db::select(
             "select exists (select from crm.organizations where id = $1 and status <> 'cancelled')

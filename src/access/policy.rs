@@ -12,6 +12,7 @@ use pgrx::prelude::*;
 
 use super::grants::Scope;
 use super::permissions::{self, Holder, Permissions, everywhere, in_active, organizations_of};
+use super::race;
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::identity::platform;
@@ -92,6 +93,12 @@ fn team_scope_keys(permission: &str) -> Result<Vec<String>, ErrorReport> {
     Ok(keys)
 }
 
+/// The highest rank that the caller may look at; NULL, and so none, without an active organization.
+#[pg_extern(sql = false)]
+fn current_rank() -> Result<Option<i32>, ErrorReport> {
+    Ok(active()?.map(|(_, permissions)| permissions.rank))
+}
+
 /// The roles that are not above the caller's.
 #[pg_extern(sql = false)]
 fn readable_roles() -> Result<Vec<String>, ErrorReport> {
@@ -141,6 +148,13 @@ pub fn require(permission: &str) -> Result<(Holder, Rc<Permissions>)> {
     found
         .filter(|(_, permissions)| permissions.scope(permission) == Some(Scope::All))
         .ok_or_else(|| not_permitted(&principal, permission))
+}
+
+/// The same for a function that writes: what it wrote is saved only if this is permitted still when it commits.
+pub fn require_to_write(permission: &str) -> Result<(Holder, Rc<Permissions>)> {
+    let (holder, permissions) = require(permission)?;
+    race::note(holder, permission, &permissions);
+    Ok((holder, permissions))
 }
 
 pub fn not_permitted(principal: &Principal, permission: &str) -> CrmError {

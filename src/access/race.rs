@@ -26,8 +26,8 @@ struct Note {
 thread_local! {
     static NOTES: RefCell<(u64, Vec<Note>)> = const { RefCell::new((0, vec![])) };
     static CHANGES: Cell<bool> = const { Cell::new(false) };
-    /// Organizations whose permissions nobody else changes until this transaction ends.
-    static ALONE: RefCell<Vec<Uuid>> = const { RefCell::new(vec![]) };
+    /// Who took something from themselves in this transaction.
+    static STEPPED_BACK: RefCell<Vec<Holder>> = const { RefCell::new(vec![]) };
 }
 
 /// Called once, while the library is loaded.
@@ -45,7 +45,10 @@ pub fn note(holder: Holder, permission: &str, permissions: &Rc<Permissions>) {
         if notes.is_empty() {
             *generation = memory::generation();
         }
-        if !notes.iter().any(|note| note.holder == holder && note.permission == permission) {
+        let noted = |note: &Note| {
+            note.holder == holder && note.permission == permission && Rc::ptr_eq(&note.permissions, permissions)
+        };
+        if !notes.iter().any(noted) {
             notes.push(Note { holder, permission: permission.into(), permissions: Rc::clone(permissions) });
         }
     });
@@ -57,17 +60,18 @@ pub fn note_change() {
 }
 
 /// Changes of an organization's permissions follow each other: each looks at what the one before has left.
-pub fn one_after_another(organization: Uuid) -> Result<()> {
+pub fn one_after_another(organization: Uuid) {
     const OF_AN_ORGANIZATION: u16 = 1;
-    if ALONE.with_borrow(|alone| alone.contains(&organization)) {
-        return Ok(());
-    }
     // The last four bytes of a UUID are random.
     let (_, random) = organization.as_u64_pair();
     lock(random as u32, OF_AN_ORGANIZATION, pg_sys::ExclusiveLock);
-    // What was noted so far is looked at now, because this transaction's own changes may take it away.
+}
+
+/// This transaction takes something from whom it acts for: what they have written so far is looked at now, for at commit
+/// they will lack it.
+pub fn step_back(holder: Holder) -> Result<()> {
     look_again()?;
-    ALONE.with_borrow_mut(|alone| alone.push(organization));
+    STEPPED_BACK.with_borrow_mut(|holders| holders.push(holder));
     Ok(())
 }
 
@@ -85,21 +89,20 @@ fn lock(object: u32, kind: u16, mode: u32) {
 #[pg_guard]
 unsafe extern "C-unwind" fn transaction_event(event: pg_sys::XactEvent::Type, _argument: *mut std::ffi::c_void) {
     match event {
-        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT => before_commit(true),
-        // What is prepared keeps its locks: it might never be committed.
-        pg_sys::XactEvent::XACT_EVENT_PRE_PREPARE => before_commit(false),
+        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT => before_commit(),
+        pg_sys::XactEvent::XACT_EVENT_PRE_PREPARE => before_prepare(),
         pg_sys::XactEvent::XACT_EVENT_COMMIT
         | pg_sys::XactEvent::XACT_EVENT_ABORT
         | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
             CHANGES.set(false);
-            ALONE.with_borrow_mut(Vec::clear);
+            STEPPED_BACK.with_borrow_mut(Vec::clear);
             NOTES.with_borrow_mut(|(_, notes)| notes.clear());
         }
         _ => (),
     }
 }
 
-/// What is rolled back to a savepoint gives its locks back.
+/// What is rolled back to a savepoint has not happened.
 #[pg_guard]
 unsafe extern "C-unwind" fn savepoint_event(
     event: pg_sys::SubXactEvent::Type,
@@ -108,15 +111,26 @@ unsafe extern "C-unwind" fn savepoint_event(
     _argument: *mut std::ffi::c_void,
 ) {
     if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
-        ALONE.with_borrow_mut(Vec::clear);
+        STEPPED_BACK.with_borrow_mut(Vec::clear);
     }
 }
 
-fn before_commit(holding: bool) {
+/// It would commit later, when nobody looks.
+fn before_prepare() {
+    if NOTES.with_borrow(|(_, notes)| !notes.is_empty()) {
+        ereport!(
+            ERROR,
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            "a transaction that wrote with an identity cannot be prepared"
+        );
+    }
+}
+
+fn before_commit() {
     const OF_EVERYBODY: u16 = 0;
     let changes = CHANGES.get();
     let writes = NOTES.with_borrow(|(_, notes)| !notes.is_empty());
-    if holding && (changes || writes) {
+    if changes || writes {
         lock(0, OF_EVERYBODY, if changes { pg_sys::ExclusiveLock } else { pg_sys::ShareLock });
     }
     if writes && let Err(error) = look_again() {
@@ -132,8 +146,8 @@ fn look_again() -> Result<()> {
         return Ok(());
     }
     let notes = NOTES.with_borrow(|(_, notes)| notes.clone());
-    let alone = ALONE.with_borrow(Clone::clone);
-    for note in notes.iter().filter(|note| !alone.contains(&note.holder.organization())) {
+    let stepped_back = STEPPED_BACK.with_borrow(Clone::clone);
+    for note in notes.iter().filter(|note| !stepped_back.contains(&note.holder)) {
         let now = permissions::of(note.holder)?;
         if !now.still_allow(&note.permission, &note.permissions) {
             return Err(CrmError::forbidden(format!(

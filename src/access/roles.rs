@@ -6,6 +6,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
+use super::grants::Scope;
 use super::permissions::{self, Permissions};
 use crate::db;
 use crate::error::{CrmError, Result};
@@ -24,13 +25,14 @@ pub fn check_grantable(mine: &Permissions, organization: Uuid, role: &str) -> Re
         return Err(CrmError::forbidden("nobody can grant more than they have: this role is above yours"));
     }
     match mine.grants.lack(&grants) {
-        Some(lacking) => Err(lacks(&lacking.permission, lacking.scope.name())),
+        Some(lacking) => Err(lacks(&lacking.permission, lacking.scope)),
         None => Ok(()),
     }
 }
 
-pub fn lacks(permission: &str, scope: &str) -> CrmError {
-    CrmError::forbidden(format!("nobody can grant more than they have: you lack {permission} with scope {scope}"))
+pub fn lacks(permission: &str, scope: Scope) -> CrmError {
+    let needed = scope.to_give_away().name();
+    CrmError::forbidden(format!("nobody can grant more than they have: you lack {permission} with scope {needed}"))
 }
 
 /// The rank of a role that is there.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -16,6 +17,7 @@ use super::principal::{Person, Principal, from_pg, to_pg};
 use super::secret;
 use super::session::new_secret;
 use crate::access::grants::Scope;
+use crate::access::permissions::{Holder, Permissions};
 use crate::access::policy;
 use crate::access::roles::lacks;
 use crate::access::scopes::is_scope;
@@ -41,11 +43,11 @@ fn create_api_key(
 ) -> Result<JsonB, ErrorReport> {
     answer::needs_post("create_api_key")?;
     let Person { user, .. } = Principal::person()?;
-    let (holder, mine) = policy::require("api_keys.create")?;
+    let (holder, mine) = policy::require_to_write("api_keys.create")?;
     let scopes = checked(scopes)?;
     // A key has what it has for all rows.
     if let Some(lacking) = scopes.iter().find(|scope| !mine.grants.include(scope, Scope::All)) {
-        return Err(lacks(lacking, Scope::All.name()).into());
+        return Err(lacks(lacking, Scope::All).into());
     }
     Ok(create(Some(holder.organization()), Some(user), name, scopes, expires_at)?)
 }
@@ -117,10 +119,10 @@ fn create(
 }
 
 /// Whose keys the caller may look after: those of the active organization, or the platform's.
-fn looked_after(permission: &str) -> Result<Option<Uuid>> {
+fn looked_after(permission: &str, require: impl Fn(&str) -> Result<(Holder, Rc<Permissions>)>) -> Result<Option<Uuid>> {
     match Principal::current() {
         Some(current) if current.actor_id.is_some() => Err(CrmError::forbidden("not while acting as somebody else")),
-        Some(_) => Ok(Some(policy::require(permission)?.0.organization())),
+        Some(_) => Ok(Some(require(permission)?.0.organization())),
         None if platform::is_administrator() => Ok(None),
         None => Err(CrmError::forbidden("nobody is logged in")),
     }
@@ -154,7 +156,7 @@ fn list_api_keys() -> Result<
     >,
     ErrorReport,
 > {
-    let organization = looked_after("api_keys.read")?;
+    let organization = looked_after("api_keys.read", policy::require)?;
     let keys: Vec<KeyRow> = db::select(
         "select k.id, k.name, k.prefix, k.scopes, k.created_by, k.created_at, k.expires_at, u.last_used_at
          from crm_private.api_keys as k
@@ -182,7 +184,7 @@ fn list_api_keys() -> Result<
 #[pg_extern(sql = false)]
 fn revoke_api_key(api_key_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
     answer::needs_post("revoke_api_key")?;
-    let organization = looked_after("api_keys.delete")?;
+    let organization = looked_after("api_keys.delete", policy::require_to_write)?;
     let revoked = db::execute(
         "update crm_private.api_keys set revoked_at = clock_timestamp()
          where id = $1 and org_id is not distinct from $2 and revoked_at is null returning 1",

@@ -98,11 +98,7 @@ fn ask_unless<T>(may_be_undone: bool, query: impl FnOnce() -> Result<T>) -> Resu
         return Ok((query()?, None));
     }
     let may_remember = !may_be_undone && triggers_in_place()?;
-    // SAFETY: popped below; where the query fails, the end of the (sub)transaction does that.
-    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()) };
-    let answer = query()?;
-    // SAFETY: pushed above.
-    unsafe { pg_sys::PopActiveSnapshot() };
+    let answer = db::at_latest(query)?;
     // A change that arrived while the query ran may not be in its answer.
     Ok((answer, (may_remember && self::generation() == generation).then_some(generation)))
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::accounts;
 use super::answer::{self, given};
 use super::issuer::{self, KeySet, Trust};
+use super::memory;
 use super::principal::{from_pg, to_pg};
 use super::recovery;
 use super::session::{Kind, unix_now};
@@ -146,27 +147,27 @@ fn attach(provider: &str, profile: &Profile, user: Uuid) -> Result<()> {
     recovery::note_verified(user)
 }
 
-const LINKED: &str = "select u.id, u.status = 'active'
-    from crm_private.user_identities as i
-    join crm.users as u on u.id = i.user_id
-    where i.provider = $1 and i.subject = $2";
-
 fn linked(provider: &str, subject: &str) -> Result<Option<(Uuid, bool)>> {
-    let types = [PgBuiltInOids::TEXTOID, PgBuiltInOids::TEXTOID];
-    db::select(LINKED, &types, &[provider.into(), subject.into()], read_linked)
-}
-
-fn read_linked(rows: pgrx::spi::SpiTupleTable) -> Result<Option<(Uuid, bool)>> {
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let (user, active) = rows.first().get_two::<pgrx::Uuid, bool>()?;
-    Ok(user.map(from_pg).zip(active))
+    db::select(
+        "select u.id, u.status = 'active'
+         from crm_private.user_identities as i
+         join crm.users as u on u.id = i.user_id
+         where i.provider = $1 and i.subject = $2",
+        &[PgBuiltInOids::TEXTOID, PgBuiltInOids::TEXTOID],
+        &[provider.into(), subject.into()],
+        |rows| {
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            let (user, active) = rows.first().get_two::<pgrx::Uuid, bool>()?;
+            Ok(user.map(from_pg).zip(active))
+        },
+    )
 }
 
 /// The same as of now: somebody else may have linked it while this one waited.
 fn linked_now(provider: &str, subject: &str) -> Result<Option<(Uuid, bool)>> {
-    db::write(LINKED, &[provider.into(), subject.into()], read_linked)
+    memory::latest(|| linked(provider, subject))
 }
 
 /// A new user with an organization of their own, whose slug comes from the e-mail. Of two first sign-ins at once the second

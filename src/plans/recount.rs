@@ -175,7 +175,7 @@ impl Source {
     }
 }
 
-fn counts_of(rows: pgrx::spi::SpiTupleTable) -> Result<Vec<(Uuid, i64)>> {
+fn counts_of(rows: db::Rows) -> Result<Vec<(Uuid, i64)>> {
     let mut counts = vec![];
     for row in rows {
         if let (Some(organization), Some(count)) = (row.get::<pgrx::Uuid>(1)?, row.get::<i64>(2)?) {

@@ -47,9 +47,11 @@ fn enroll(
     table.check(&rules)?;
     let template = access.map(|access| Template::parse(access.into_iter().flatten())).transpose();
     let template = template.map_err(|problem| CrmError::invalid("access", problem))?;
+    table.follow_name()?;
     table.remove()?;
     table.check_isolation()?;
     db::run(&table.attachment(&rules, table.column_type("owner_id")?.is_some()))?;
+    table.seal()?;
     table.catalogue(template)?;
     recount::restart(&[table.name])?;
     Ok(())
@@ -58,6 +60,7 @@ fn enroll(
 #[pg_extern(sql = false)]
 fn unenroll(target: Option<pg_sys::Oid>) -> Result<(), ErrorReport> {
     let table = Table::find(given("target", target)?)?;
+    table.follow_name()?;
     table.remove()?;
     table.forget()?;
     Ok(())
@@ -292,6 +295,42 @@ impl Table {
             )?;
         }
         Ok(())
+    }
+
+    /// Where the table was renamed since it was enrolled, its permissions are too. What organizations granted keeps the name
+    /// of before.
+    fn follow_name(&self) -> Result<()> {
+        let before = self.find_one(
+            "select split_part(encode(t.tgargs, 'escape'), '\\000', 1)
+             from pg_catalog.pg_trigger as t
+             join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+             where t.tgrelid = $1 and p.pronamespace = to_regnamespace('crm_private') and p.proname = 'guard'
+             limit 1",
+        )?;
+        let Some(before) = before.filter(|before| *before != self.name) else { return Ok(()) };
+        for statement in [
+            "update crm.built_in_permissions set permission = $2 || '.' || split_part(permission, '.', 2)
+             where split_part(permission, '.', 1) = $1",
+            "update crm.permissions set resource = $2 where resource = $1",
+        ] {
+            db::execute(statement, &[before.as_str().into(), self.name.as_str().into()])?;
+        }
+        Ok(())
+    }
+
+    /// Notes on each policy what it says, so that `crm.check_enrollment` sees when it says something else.
+    fn seal(&self) -> Result<()> {
+        let comments = self.find_one(
+            "select string_agg(format(
+                 'comment on policy %I on %s is %L', polname, polrelid::regclass, 'crm_ext ' || md5(concat_ws(
+                     ' with check ', pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
+                 ))
+             ), '; ')
+             from pg_catalog.pg_policy
+             where polrelid = $1 and polpermissive
+                 and polroles in (array[to_regrole('crm_app')]::oid[], array[to_regrole('crm_multi')]::oid[])",
+        )?;
+        db::run(&comments.unwrap_or_default())
     }
 
     fn forget_built_in(&self) -> Result<()> {

@@ -25,7 +25,7 @@ fn guard<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, Alloca
 }
 
 fn check(trigger: &PgTrigger) -> Result<()> {
-    if by_foreign_key() {
+    if by_foreign_key(trigger) {
         return Ok(());
     }
     let Some(principal) = identified()? else { return Ok(()) };
@@ -63,12 +63,16 @@ pub fn permission(trigger: &PgTrigger) -> Result<String> {
     Ok(format!("{resource}.{action}"))
 }
 
-/// Whether a foreign key's own action (on delete set null) is writing: what that needs, the first statement was asked.
-/// A caller can bring this about with a table of their own; they then miss this refusal, but not the policies.
-pub fn by_foreign_key() -> bool {
+/// Whether a foreign key's own action (on delete set null) is writing: what that needs, the first statement was asked. It
+/// writes as this table's owner. A caller could bring about the same context with tables of their own, but only as themselves:
+/// so the functions of these triggers are no security definers, which would hide who that is.
+pub fn by_foreign_key(trigger: &PgTrigger) -> bool {
     let mut user = pg_sys::InvalidOid;
     let mut context = 0;
-    // SAFETY: writes to the two variables.
-    unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
-    context & pg_sys::SECURITY_NOFORCE_RLS as i32 != 0
+    // SAFETY: writes to the two variables; the trigger manager hands in an open relation.
+    let owner = unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+        (*(*trigger.trigger_data().tg_relation).rd_rel).relowner
+    };
+    context & pg_sys::SECURITY_NOFORCE_RLS as i32 != 0 && user == owner
 }

@@ -21,7 +21,7 @@ fn check_scope<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, 
 /// The row as it is to be: nothing is changed here.
 fn checked(trigger: &PgTrigger) -> Result<Option<Row>> {
     let images = Images::of(trigger)?;
-    if !by_foreign_key()
+    if !by_foreign_key(trigger)
         && let Some(old) = &images.old
     {
         check(trigger, old)?;

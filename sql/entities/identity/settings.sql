@@ -91,9 +91,9 @@ comment on table crm_private.identity_changes is 'Empty: its relation cache entr
 create trigger _900_announce after update or delete or truncate on crm_private.settings
     for each statement execute function crm_private.announce();
 create trigger _900_announce after update or delete or truncate on crm.organizations
-    for each statement execute function crm_private.announce();
+    for each statement execute function crm_private.announce('permissions');
 create trigger _900_announce after update or delete or truncate on crm.users
-    for each statement execute function crm_private.announce();
+    for each statement execute function crm_private.announce('permissions');
 -- Also a new one: it can end being a member of one organization only, where nothing else says which is meant.
 create trigger _900_announce after insert or update or delete or truncate on crm.memberships
     for each statement execute function crm_private.announce('permissions');

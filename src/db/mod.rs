@@ -1,6 +1,8 @@
 //! SPI helpers: prepared once per backend, and read-only where they read.
 
-use std::cell::RefCell;
+mod rows;
+
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::CStr;
 
@@ -9,8 +11,12 @@ use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiTupleTable};
 use pgrx::{PgBuiltInOids, pg_sys};
 
 use crate::error::{CrmError, Result};
+use rows::Plan;
+pub use rows::Rows;
 
 thread_local! {
+    static AT_LATEST: Cell<bool> = const { Cell::new(false) };
+    static QUERIES: RefCell<HashMap<&'static str, Plan>> = RefCell::new(HashMap::new());
     static PLANS: RefCell<HashMap<&'static str, OwnedPreparedStatement>> = RefCell::new(HashMap::new());
 }
 
@@ -22,26 +28,55 @@ pub fn select<R>(
     query: &'static str,
     types: &[PgBuiltInOids],
     arguments: &[DatumWithOid],
-    read: impl FnOnce(SpiTupleTable) -> Result<R>,
+    read: impl FnOnce(Rows) -> Result<R>,
 ) -> Result<R> {
     let _restriction = Restriction::enter();
-    Spi::connect(|client| {
-        let plan = take_plan(client, query, types)?;
-        let rows = client.select(&plan, None, arguments);
-        let result = rows.map_err(CrmError::from).and_then(read);
-        put_back(query, plan);
-        result
-    })
+    Spi::connect(|_| read(prepared(query, types)?.select(arguments, only_reads())?))
+}
+
+/// With the snapshot that is active; otherwise with one that sees what this transaction has written so far.
+fn only_reads() -> bool {
+    // SAFETY: reads the transaction's state.
+    let has_written = unsafe { pg_sys::GetTopTransactionIdIfAny() } != pg_sys::InvalidTransactionId;
+    // SAFETY: as above.
+    !has_written || AT_LATEST.get() || unsafe { pg_sys::IsInParallelMode() }
+}
+
+/// Runs queries on what is committed by now, also in a transaction that looks at an older state, and on what this one has
+/// written so far. Not while workers run: all of them keep to the snapshot they began with.
+pub fn at_latest<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            AT_LATEST.set(self.0);
+        }
+    }
+    let _before = Before(AT_LATEST.replace(true));
+    // SAFETY: makes visible what was written, as every statement of a volatile function does; the snapshot is popped below,
+    // or where a query fails by the end of the (sub)transaction.
+    unsafe {
+        pg_sys::CommandCounterIncrement();
+        pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+    }
+    let answer = run()?;
+    // SAFETY: pushed above.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    Ok(answer)
+}
+
+fn prepared(query: &'static str, types: &[PgBuiltInOids]) -> Result<Plan> {
+    if let Some(plan) = QUERIES.with_borrow(|queries| queries.get(query).copied()) {
+        return Ok(plan);
+    }
+    let plan = Plan::prepare(query, types)?;
+    QUERIES.with_borrow_mut(|queries| queries.insert(query, plan));
+    Ok(plan)
 }
 
 /// The same for a query that is put together, and so not worth keeping.
-pub fn select_once<R>(
-    query: &str,
-    arguments: &[DatumWithOid],
-    read: impl FnOnce(SpiTupleTable) -> Result<R>,
-) -> Result<R> {
+pub fn select_once<R>(query: &str, arguments: &[DatumWithOid], read: impl FnOnce(Rows) -> Result<R>) -> Result<R> {
     let _restriction = Restriction::enter();
-    Spi::connect(|client| read(client.select(query, None, arguments)?))
+    Spi::connect(|_| read(rows::select_once(query, arguments, only_reads())?))
 }
 
 /// Taken out while it runs, so that a query which calls one of our functions finds the map free.
@@ -112,6 +147,13 @@ pub fn as_definer<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
     // SAFETY: a catalog look-up with a NUL-terminated name. The role owns the calling function.
     let definer = unsafe { pg_sys::get_role_oid(c"crm_definer".as_ptr(), false) };
     let _definer = Borrowed::enter(definer, pg_sys::SECURITY_LOCAL_USERID_CHANGE);
+    run()
+}
+
+/// Runs something in a security definer function with the rights of whoever called it, and so under their policies.
+pub fn as_caller<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
+    // SAFETY: reads the session's state.
+    let _caller = Borrowed::enter(unsafe { pg_sys::GetOuterUserId() }, pg_sys::SECURITY_LOCAL_USERID_CHANGE);
     run()
 }
 

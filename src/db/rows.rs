@@ -1,0 +1,152 @@
+//! Rows that were read, and the plans that read them.
+//!
+//! pgrx's own select counts as writing as soon as the transaction has a transaction id: then it looks with the transaction's
+//! snapshot instead of one that was asked for, and fails while parallel workers run. So these call SPI themselves.
+
+use std::ffi::{CStr, CString, c_char, c_int};
+
+use pgrx::datum::DatumWithOid;
+use pgrx::{FromDatum, IntoDatum, PgBuiltInOids, pg_sys};
+
+use crate::error::{CrmError, Result};
+
+/// A prepared query that lives as long as the backend.
+#[derive(Clone, Copy)]
+pub struct Plan(pg_sys::SPIPlanPtr);
+
+impl Plan {
+    /// Inside of `Spi::connect`, as everything here.
+    pub fn prepare(query: &str, types: &[PgBuiltInOids]) -> Result<Self> {
+        let query = text(query)?;
+        let mut types: Vec<pg_sys::Oid> = types.iter().map(|&oid| oid.value()).collect();
+        // SAFETY: a NUL-terminated text and as many types as counted; a mistake in the query is an error of PostgreSQL's.
+        let plan = unsafe { pg_sys::SPI_prepare(query.as_ptr(), types.len() as c_int, types.as_mut_ptr()) };
+        // SAFETY: a plan that was just made, or null.
+        if plan.is_null() || unsafe { pg_sys::SPI_keepplan(plan) } != 0 {
+            return Err(CrmError::internal("a query of crm_ext could not be prepared"));
+        }
+        Ok(Self(plan))
+    }
+
+    pub fn select(self, arguments: &[DatumWithOid], read_only: bool) -> Result<Rows> {
+        let (mut values, nulls) = passed(arguments);
+        // SAFETY: a kept plan, with as many values as it was prepared for.
+        Rows::of(unsafe { pg_sys::SPI_execute_plan(self.0, values.as_mut_ptr(), nulls.as_ptr(), read_only, 0) })
+    }
+}
+
+/// Runs a query once.
+pub fn select_once(query: &str, arguments: &[DatumWithOid], read_only: bool) -> Result<Rows> {
+    let query = text(query)?;
+    let (mut values, nulls) = passed(arguments);
+    let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
+    // SAFETY: a NUL-terminated text and arrays of one length.
+    Rows::of(unsafe {
+        pg_sys::SPI_execute_with_args(
+            query.as_ptr(),
+            types.len() as c_int,
+            types.as_mut_ptr(),
+            values.as_mut_ptr(),
+            nulls.as_ptr(),
+            read_only,
+            0,
+        )
+    })
+}
+
+fn text(query: &str) -> Result<CString> {
+    CString::new(query).map_err(|_| CrmError::internal("a query of crm_ext contains NUL"))
+}
+
+fn passed(arguments: &[DatumWithOid]) -> (Vec<pg_sys::Datum>, Vec<c_char>) {
+    let pass = |argument: &DatumWithOid| match argument.datum() {
+        Some(value) => (value.sans_lifetime(), b' ' as c_char),
+        None => (pg_sys::Datum::null(), b'n' as c_char),
+    };
+    arguments.iter().map(pass).unzip()
+}
+
+/// What a query gave.
+pub struct Rows {
+    table: *mut pg_sys::SPITupleTable,
+    count: usize,
+    at: usize,
+}
+
+impl Rows {
+    fn of(status: c_int) -> Result<Self> {
+        if status < 0 {
+            return Err(CrmError::internal("a query of crm_ext failed"));
+        }
+        // SAFETY: SPI's own variables, set by the call before.
+        unsafe { Ok(Self { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize, at: 0 }) }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub fn first(mut self) -> Self {
+        self.at = 0;
+        self
+    }
+
+    /// The value of a column, from 1, of the row one is at; NULL where there is no row.
+    pub fn get<T: FromDatum + IntoDatum>(&self, column: usize) -> Result<Option<T>> {
+        self.row(self.at).map_or(Ok(None), |row| row.get(column))
+    }
+
+    pub fn get_one<A: FromDatum + IntoDatum>(&self) -> Result<Option<A>> {
+        self.get(1)
+    }
+
+    pub fn get_two<A: FromDatum + IntoDatum, B: FromDatum + IntoDatum>(&self) -> Result<(Option<A>, Option<B>)> {
+        Ok((self.get(1)?, self.get(2)?))
+    }
+
+    pub fn get_three<A: FromDatum + IntoDatum, B: FromDatum + IntoDatum, C: FromDatum + IntoDatum>(
+        &self,
+    ) -> Result<(Option<A>, Option<B>, Option<C>)> {
+        Ok((self.get(1)?, self.get(2)?, self.get(3)?))
+    }
+
+    fn row(&self, at: usize) -> Option<Row> {
+        if at >= self.count || self.table.is_null() {
+            return None;
+        }
+        // SAFETY: a table of as many rows as counted.
+        unsafe { Some(Row { tuple: *(*self.table).vals.add(at), columns: (*self.table).tupdesc }) }
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Row;
+
+    fn next(&mut self) -> Option<Row> {
+        let row = self.row(self.at);
+        self.at += 1;
+        row
+    }
+}
+
+pub struct Row {
+    tuple: pg_sys::HeapTuple,
+    columns: pg_sys::TupleDesc,
+}
+
+impl Row {
+    pub fn get<T: FromDatum + IntoDatum>(&self, column: usize) -> Result<Option<T>> {
+        let number = column as c_int;
+        let mut is_null = false;
+        // SAFETY: a row with its columns; a number that is none of them gives type 0.
+        unsafe {
+            let actual = pg_sys::SPI_gettypeid(self.columns, number);
+            if !T::is_compatible_with(actual) {
+                let name = CStr::from_ptr(pg_sys::format_type_be(actual)).to_string_lossy();
+                return Err(CrmError::internal(format!("column {column} of a query of crm_ext is of type {name}")));
+            }
+            let value = pg_sys::SPI_getbinval(self.tuple, self.columns, number, &mut is_null);
+            Ok(T::from_datum(value, is_null))
+        }
+    }
+}
