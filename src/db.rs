@@ -81,27 +81,36 @@ pub fn run(statements: &str) -> Result<()> {
 
 /// Runs something with the rights of `crm_definer`, as a security definer function has them.
 pub fn as_definer<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
-    let _definer = Definer::enter();
+    // SAFETY: a catalog look-up with a NUL-terminated name; an error where there is no such role.
+    let definer = unsafe { pg_sys::get_role_oid(c"crm_definer".as_ptr(), false) };
+    let _definer = Loan::enter(definer, 0);
     run()
 }
 
-struct Definer(pg_sys::Oid, i32);
+/// Runs statements on a table with its owner's rights and past forced row level security, as PostgreSQL's own foreign key
+/// actions run (`ri_triggers.c`). What they are, this library alone decides.
+pub fn as_owner<R>(owner: pg_sys::Oid, run: impl FnOnce() -> Result<R>) -> Result<R> {
+    let _owner = Loan::enter(owner, pg_sys::SECURITY_NOFORCE_RLS as i32);
+    run()
+}
 
-impl Definer {
-    fn enter() -> Self {
+/// Another role's rights, for a role that owns the calling function or the table at hand.
+struct Loan(pg_sys::Oid, i32);
+
+impl Loan {
+    fn enter(role: pg_sys::Oid, flags: i32) -> Self {
         let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-        // SAFETY: reads and sets the backend's current user, for a role that owns the calling function; Drop sets it back,
-        // also when an error passes through.
+        // SAFETY: reads and sets the backend's current user; Drop sets it back, also when an error passes through.
         unsafe {
             pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-            let definer = pg_sys::get_role_oid(c"crm_definer".as_ptr(), false);
-            pg_sys::SetUserIdAndSecContext(definer, context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
+            let flags = flags | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
+            pg_sys::SetUserIdAndSecContext(role, context | flags);
         }
         Self(user, context)
     }
 }
 
-impl Drop for Definer {
+impl Drop for Loan {
     fn drop(&mut self) {
         // SAFETY: what was in force before.
         unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) };

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::platform;
+use super::platform_role::PlatformRole;
 use crate::access::roles::Role;
 use crate::access::scopes;
 use crate::db;
@@ -27,6 +28,8 @@ pub struct Principal {
     /// Who of the platform's support acts as the user.
     pub actor_id: Option<Uuid>,
     pub api_key: Option<ApiKey>,
+    /// What the user is to the platform itself; only in a session of their own.
+    pub platform_role: Option<PlatformRole>,
     /// The active organization, and what the user is in it.
     pub organization: Option<ActiveOrganization>,
 }
@@ -192,6 +195,7 @@ pub fn describe(principal: Option<&Principal>) -> serde_json::Value {
         "api_key_id": key.map(|key| key.id),
         "scopes": key.map(|key| &key.scopes),
         "platform": principal.is_some_and(Principal::is_platform),
+        "platform_role": principal.and_then(|p| p.platform_role),
         // SAFETY: reads the current user.
         "database_role": role_name(unsafe { pg_sys::GetUserId() }),
     })
@@ -241,6 +245,21 @@ fn visible_user_ids() -> Result<Vec<pgrx::Uuid>, ErrorReport> {
          ) as visible",
         &[PgBuiltInOids::UUIDARRAYOID, PgBuiltInOids::UUIDOID],
         &[organizations.into(), user.into()],
+        |rows| Ok(rows.first().get_one::<Vec<pgrx::Uuid>>()?.unwrap_or_default()),
+    )?)
+}
+
+/// The organizations the caller may read the profile of: all of theirs, whatever became of them; of a key its own.
+#[pg_extern(sql = false)]
+fn my_org_ids() -> Result<Vec<pgrx::Uuid>, ErrorReport> {
+    let Some(principal) = Principal::current() else { return Ok(vec![]) };
+    let Some(user) = principal.user_id else {
+        return Ok(principal.permitted_org_id("organizations.read").map(to_pg).into_iter().collect());
+    };
+    Ok(db::select(
+        "select coalesce(array_agg(org_id), '{}') from crm.memberships where user_id = $1 and status = 'active'",
+        &[PgBuiltInOids::UUIDOID],
+        &[to_pg(user).into()],
         |rows| Ok(rows.first().get_one::<Vec<pgrx::Uuid>>()?.unwrap_or_default()),
     )?)
 }
