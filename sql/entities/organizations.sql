@@ -52,7 +52,7 @@ create trigger _300_guard before update on crm.organizations
     for each statement execute function crm_private.guard_profile();
 create trigger _300_guard_row before update on crm.organizations
     for each row execute function crm_private.guard_profile();
-create trigger _500_stamp before update on crm.organizations
+create trigger _500_touch before update on crm.organizations
     for each row execute function crm_private.stamp();
 
 comment on table crm.organizations is

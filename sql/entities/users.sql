@@ -44,7 +44,7 @@ create trigger _300_guard before update on crm.users
     for each statement execute function crm_private.guard_profile();
 create trigger _300_guard_row before update on crm.users
     for each row execute function crm_private.guard_profile();
-create trigger _500_stamp before update on crm.users
+create trigger _500_touch before update on crm.users
     for each row execute function crm_private.stamp();
 
 comment on table crm.users is 'People: the caller and the members of the organizations the caller is looking at.';

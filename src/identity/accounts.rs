@@ -322,7 +322,7 @@ fn profile(user: Uuid, organization: Option<Uuid>) -> Result<Value> {
                  )
                  from crm.users as u where u.id = $1
              ),
-             'organization', (select entry from mine where id = $2),
+             'organization', (select entry - '{status,status_reason,status_changed_at}'::text[] from mine where id = $2),
              'organizations', coalesce((select jsonb_agg(entry order by id) from mine), '[]')
          )",
         &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID],

@@ -19,8 +19,9 @@ pub fn refuse(status: u16, code: &str, message: &str) -> JsonB {
 /// The same for an organization one cannot work in.
 pub fn refuse_for(refusal: &Refusal) -> JsonB {
     self::status(403);
-    let (message, hint) = (&refusal.message, &refusal.hint);
-    JsonB(json!({ "code": "42501", "message": message, "details": refusal.detail, "hint": hint }))
+    // What else it says is about requests.
+    let hint = refusal.detail.as_ref().map(|_| &refusal.hint);
+    JsonB(json!({ "code": "42501", "message": refusal.message, "details": refusal.detail, "hint": hint }))
 }
 
 /// The same for somebody who should come back later.

@@ -279,9 +279,10 @@ fn ask_for_key(key: &str, prefix: &str) -> Verdict<Identity> {
             }
             let country = row.get(5)?;
             let organization = row.get::<pgrx::Uuid>(4)?;
-            if organization.is_some()
-                && let Some(refusal) = stopped(&row, 7)?
-            {
+            if organization.is_some() && row.get::<String>(7)?.is_none() {
+                return Ok(Err(Refusal::KEY));
+            }
+            if let Some(refusal) = stopped(&row, 7)? {
                 return Ok(Err(refusal));
             }
             let principal = Principal {

@@ -70,10 +70,7 @@ fn chosen(row: &SpiHeapTupleData, wanted: &OrganizationRef) -> Verdict<Option<Ac
 
 /// What is said of an organization that is not active, to those it concerns; `first` is the first column of `standing!()`.
 pub fn stopped(row: &SpiHeapTupleData, first: usize) -> Result<Option<Refusal>> {
-    let status = row.get::<String>(first)?.unwrap_or_default();
-    if status == "active" {
-        return Ok(None);
-    }
+    let Some(status) = row.get::<String>(first)?.filter(|status| status != "active") else { return Ok(None) };
     let (reason, since) = (row.get::<String>(first + 1)?, row.get::<String>(first + 2)?);
     Ok(Some(Refusal::stopped(&status, reason.as_deref(), since.as_deref())))
 }

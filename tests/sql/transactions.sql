@@ -80,7 +80,8 @@ select crm.whoami() ->> 'authenticated' as read_only_request, crm.me() #>> '{use
 \gset
 select (select count(*) from crm.contacts) as read_only_contacts, (select count(*) from crm.accounts) as read_only_accounts,
     (select count(*) from crm.users) as read_only_people, (select count(*) from crm.memberships) as read_only_memberships,
-    (select count(*) from crm.organizations) as read_only_tenants
+    (select count(*) from crm.organizations) as read_only_tenants,
+    cardinality(crm.my_org_ids()) as read_only_mine
 \gset
 select pg_current_xact_id_if_assigned() is null as read_only_unassigned \gset
 commit;
@@ -123,7 +124,7 @@ where p.pronamespace = 'crm'::regnamespace and p.provolatile <> 'v'
 \gset
 
 begin;
-select plan(29);
+select plan(30);
 select is(:'inside'::text, 'true', 'inside the transaction ann is known');
 select is(:'after_commit'::text, 'false', 'after COMMIT nobody is');
 select is(:'after_chain'::text, 'false', 'after COMMIT AND CHAIN nobody is');
@@ -145,7 +146,7 @@ select is(:'read_only_keys'::text || :'read_only_invitations', '00', 'list_api_k
 select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s list_organizations() and list_users(), and the worker''s providers_to_fetch(), too');
 select is(
     :'stable_functions'::text,
-    'current_org_id, current_user_id, jwks, list_api_keys, list_invitations, list_organizations, list_users, me, my_sessions, openid_configuration, '
+    'current_org_id, current_user_id, jwks, list_api_keys, list_invitations, list_organizations, list_users, me, my_org_ids, my_sessions, openid_configuration, '
         'org_ids_for_user, permitted_org_id, permitted_org_ids, providers_to_fetch, visible_user_ids, whoami',
     'these are all the functions that PostgREST runs in READ ONLY transactions: a new one belongs into this file'
 );
@@ -156,7 +157,8 @@ select ok(:'writable_unassigned', 'without taking a transaction id');
 select is(:'across_contacts'::text, '2', 'ann reads across her organizations');
 select ok(:'across_unassigned', 'without taking a transaction id');
 select ok(:'anonymous_unassigned', 'nor does an anonymous request take one');
-select is(:'read_only_tenants'::text, '1', 'ann sees one organization while she works in it');
+select is(:'read_only_tenants'::text, '2', 'ann sees both of her organizations while she works in one');
+select is(:'read_only_tenants'::text, :'read_only_mine'::text, 'which my_org_ids() tells');
 select is(:'across_people'::text, '2', 'across her organizations she sees bob, too');
 select * from finish();
 rollback;

@@ -7,8 +7,9 @@ create table tests.triggers (target regclass, name text, credential text, statem
 \set token 'PT401 the access token is not valid'
 insert into tests.triggers values
     ('crm_private.settings', '_900_announce', 'ann', 'update crm_private.settings set issuer = ''other''', :'token'),
-    ('crm.organizations', '_900_announce', 'ann', 'update crm.organizations set status = ''suspended''', 'PT403 no access to this organization'),
+    ('crm.organizations', '_900_announce', 'ann', 'update crm.organizations set status = ''suspended''', 'PT403 this organization is suspended'),
     ('crm.users', '_900_announce', 'ann', 'update crm.users set status = ''disabled''', :'token'),
+    ('crm.users', '_900_announce_delete', 'ann', 'delete from crm.users where full_name = ''Ann''', :'token'),
     ('crm.memberships', '_900_announce', 'ann', 'update crm.memberships set role = ''sales''', 'accepted sales'),
     ('crm_private.signing_keys', '_900_announce', 'ann', 'delete from crm_private.signing_keys', :'token'),
     ('crm_private.sessions', '_900_announce', 'ann', 'update crm_private.sessions set ended_at = now()', :'token'),
