@@ -75,7 +75,7 @@ grant execute on function crm.enroll(regclass, text[]) to crm_owner;
 comment on function crm.enroll(regclass, text[]) is
 $$Gives a table what every table of the CRM has: forced row level security with policies for crm_app and crm_multi by the permissions <table>.read, .create, .update, .delete; grants; a refusal of what the caller's role does not permit; stamps (org_id, id, created_at, created_by, updated_at, updated_by, owner_id, version: those the table has).
 target: a table of the caller's with primary key (org_id, id).
-rules: how text columns are checked and stored, "<column> [required] <kind>", with the kinds line <max>, text <max>, email, phone <column for E.164>, domain, url, code <letters>. What is blank is stored as null.
+rules: how text columns are checked and stored, "<column> [required] <kind>", with the kinds line <max>, text <max>, email, phone <column for E.164>, domain, url, code <letters>, time_zone, locale. What is blank is stored as null.
 Calling it again replaces what it made. Errors: 22023 for a table or rule that does not fit (a unique or foreign key that does not begin with org_id would tell what other organizations have; a policy of its own for the same roles would let in more), 42501 for a table of somebody else.$$;
 
 create function crm.unenroll(target regclass)
