@@ -57,7 +57,7 @@ create function crm.set_plan(org_id uuid, plan text)
     as 'MODULE_PATHNAME', 'set_plan_wrapper';
 
 revoke all on function crm.set_plan(uuid, text) from public;
-grant execute on function crm.set_plan(uuid, text) to crm_service, crm_admin;
+grant execute on function crm.set_plan(uuid, text) to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.set_plan(uuid, text) is
 $$Puts an organization on another plan. Where it has more than that allows, it keeps what it has and cannot add.
@@ -81,7 +81,7 @@ create function crm.set_plan_override(
     as 'MODULE_PATHNAME', 'set_plan_override_wrapper';
 
 revoke all on function crm.set_plan_override(uuid, text, bigint, boolean, boolean, timestamptz, text) from public;
-grant execute on function crm.set_plan_override(uuid, text, bigint, boolean, boolean, timestamptz, text) to crm_service, crm_admin;
+grant execute on function crm.set_plan_override(uuid, text, bigint, boolean, boolean, timestamptz, text) to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.set_plan_override(uuid, text, bigint, boolean, boolean, timestamptz, text) is
 $$Gives an organization something else than its plan: a limit (maximum, or unlimited) or a feature (enabled), until ends_at or for good, in place of what was agreed before under this name. reason: up to 500 characters, needed.
@@ -97,7 +97,7 @@ create function crm.remove_plan_override(org_id uuid, name text)
     as 'MODULE_PATHNAME', 'remove_plan_override_wrapper';
 
 revoke all on function crm.remove_plan_override(uuid, text) from public;
-grant execute on function crm.remove_plan_override(uuid, text) to crm_service, crm_admin;
+grant execute on function crm.remove_plan_override(uuid, text) to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.remove_plan_override(uuid, text) is
     'Ends what was agreed with an organization under this name, the limit and the feature: the plan counts again. Returns {removed}: 0 when there was nothing. Errors: 42501 without the permission organizations.update.';

@@ -1,8 +1,10 @@
 //! Every error a client can meet: one enum, each variant with its SQLSTATE.
 
-use std::ffi::{c_char, c_int};
+use std::borrow::Cow;
+use std::ffi::{CString, c_char, c_int};
 
 use pgrx::PgSqlErrorCode;
+use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::spi::SpiError;
 use serde_json::Value;
@@ -14,6 +16,8 @@ pub enum CrmError {
     InvalidInput { field: String, problem: String },
     /// 403: the caller may not do this.
     Forbidden { message: String },
+    /// 403, with the reason.
+    Stopped { message: String, detail: String, hint: String },
     /// 409: it exists already.
     Conflict { message: String, hint: String },
     /// 409: something else depends on it.
@@ -59,6 +63,9 @@ impl From<CrmError> for ErrorReport {
                 report(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, format!("{field}: {problem}"))
             }
             CrmError::Forbidden { message } => report(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message),
+            CrmError::Stopped { message, detail, hint } => {
+                report(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message).set_detail(detail).set_hint(hint)
+            }
             CrmError::Conflict { message, hint } => {
                 report(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, message).set_hint(hint)
             }
@@ -92,61 +99,110 @@ impl From<CrmError> for ErrorReport {
 pub const LIMIT_DETAIL: &str = r#"{"limit":"#;
 
 /// A refusal with an SQLSTATE that only PostgREST knows (`PT401` is HTTP 401).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     pub code: &'static str,
-    pub message: &'static str,
-    pub hint: &'static str,
+    pub message: Cow<'static, str>,
+    pub detail: Option<Cow<'static, str>>,
+    pub hint: Cow<'static, str>,
+}
+
+const fn refusal(code: &'static str, message: &'static str, hint: &'static str) -> Refusal {
+    Refusal { code, message: Cow::Borrowed(message), detail: None, hint: Cow::Borrowed(hint) }
 }
 
 impl Refusal {
     /// One answer for everything that is wrong with a token: which check failed is nobody's business.
-    pub const TOKEN: Self =
-        Self { code: "PT401", message: "the access token is not valid", hint: "Log in again with /rpc/login." };
-    pub const KEY: Self = Self {
-        code: "PT401",
-        message: "the API key is not valid",
-        hint: "It is unknown, was revoked, has expired, or its organization is not active.",
-    };
-    pub const UNKNOWN_SUBJECT: Self = Self {
-        code: "PT403",
-        message: "nobody here has this identity",
-        hint: "Sign in once with /rpc/login_with_id_token, or ask an administrator to link it to a user.",
-    };
-    pub const TWO_CREDENTIALS: Self = Self {
-        code: "PT400",
-        message: "a token and an API key were sent",
-        hint: "Send either Authorization or x-api-key.",
-    };
-    pub const TOKEN_MISSING: Self = Self {
-        code: "PT401",
-        message: "an access token is needed",
-        hint: "Send the token that /rpc/login returned as \"Authorization: Bearer …\".",
-    };
-    pub const ORGANIZATION: Self = Self {
-        code: "PT403",
-        message: "no access to this organization",
-        hint: "The token's or the header's (X-Org-ID, X-Tenant-ID) organization must be one you are an active member of.",
-    };
-    pub const ORGANIZATION_AMBIGUOUS: Self = Self {
-        code: "PT400",
-        message: "X-Org-ID and X-Tenant-ID name different organizations",
-        hint: "Send one of them.",
-    };
-    pub const ROLE: Self = Self {
-        code: "PT403",
-        message: "this database role cannot make requests",
-        hint: "Requests run as crm_anon, crm_app or crm_multi.",
-    };
+    pub const TOKEN: Self = refusal("PT401", "the access token is not valid", "Log in again with /rpc/login.");
+    pub const KEY: Self = refusal("PT401", "the API key is not valid", "It is unknown, was revoked, or has expired.");
+    pub const UNKNOWN_SUBJECT: Self = refusal(
+        "PT403",
+        "nobody here has this identity",
+        "Sign in once with /rpc/login_with_id_token, or ask an administrator to link it to a user.",
+    );
+    pub const TWO_CREDENTIALS: Self =
+        refusal("PT400", "a token and an API key were sent", "Send either Authorization or x-api-key.");
+    pub const TOKEN_MISSING: Self = refusal(
+        "PT401",
+        "an access token is needed",
+        "Send the token that /rpc/login returned as \"Authorization: Bearer …\".",
+    );
+    pub const ORGANIZATION: Self = refusal(
+        "PT403",
+        "no access to this organization",
+        "What the token, X-Org-ID, X-Tenant-ID or the host name names must be one you are an active member of.",
+    );
+    pub const ORGANIZATION_AMBIGUOUS: Self = refusal(
+        "PT400",
+        "X-Org-ID, X-Tenant-ID and the host name (X-Org-Subdomain) name different organizations",
+        "Send one of them.",
+    );
+    pub const ROLE: Self =
+        refusal("PT403", "this database role cannot make requests", "Requests run as crm_anon, crm_app or crm_multi.");
     /// The planner's estimates come from statistics over every tenant's rows.
-    pub const COUNT_ESTIMATE: Self = Self {
-        code: "PT400",
-        message: "Prefer: count=planned and count=estimated are not available",
-        hint: "Use count=exact.",
-    };
+    pub const COUNT_ESTIMATE: Self =
+        refusal("PT400", "Prefer: count=planned and count=estimated are not available", "Use count=exact.");
+
+    /// For those who belong to an organization that was suspended or cancelled, and for its keys.
+    pub fn stopped(status: &str, reason: Option<&str>, since: Option<&str>) -> Self {
+        let (message, hint) = match status {
+            "suspended" => (
+                "this organization is suspended",
+                "Ask those who run this service to resume it. In another organization you can go on: /rpc/switch_org.",
+            ),
+            _ => (
+                "this organization was cancelled",
+                "It does not come back. In another organization you can go on: /rpc/switch_org.",
+            ),
+        };
+        let since = since.map(|since| format!("Since {since}."));
+        let reason = reason.map(|reason| format!("Reason: {reason}"));
+        let detail: Vec<_> = since.into_iter().chain(reason).collect();
+        let detail = (!detail.is_empty()).then(|| detail.join(" ").into());
+        Self { code: "PT403", message: message.into(), detail, hint: hint.into() }
+    }
+
+    /// Copied into PostgreSQL's memory, which the error's end frees: Rust's own would be lost when it is raised.
+    pub fn prepare(self) -> Prepared {
+        let copy = |text: &str| {
+            let text = CString::new(text.replace('\0', "")).unwrap_or_default();
+            // SAFETY: copies a NUL-terminated string.
+            unsafe { pg_sys::pstrdup(text.as_ptr()) }.cast_const()
+        };
+        Prepared {
+            code: sqlstate(self.code),
+            message: copy(&self.message),
+            detail: self.detail.as_deref().map_or(std::ptr::null(), copy),
+            hint: copy(&self.hint),
+        }
+    }
 }
 
-impl Refusal {
+/// The same refusal as an error of functions that raise with a standard SQLSTATE.
+impl From<Refusal> for CrmError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.detail {
+            Some(detail) => Self::Stopped {
+                message: refusal.message.into_owned(),
+                detail: detail.into_owned(),
+                hint: refusal.hint.into_owned(),
+            },
+            None => Self::forbidden(refusal.message),
+        }
+    }
+}
+
+/// A refusal that is ready to be raised: it owns nothing.
+#[derive(Clone, Copy)]
+pub struct Prepared {
+    code: c_int,
+    message: *const c_char,
+    /// Null where there is none.
+    detail: *const c_char,
+    hint: *const c_char,
+}
+
+impl Prepared {
     /// Raises it. pgrx can raise the standard SQLSTATEs alone, so this calls PostgreSQL itself: the error leaves as a longjmp,
     /// over the frames of the caller.
     ///
@@ -158,16 +214,20 @@ impl Refusal {
             fn errstart(level: c_int, domain: *const c_char) -> bool;
             fn errcode(sqlstate: c_int) -> c_int;
             fn errmsg_internal(format: *const c_char, ...) -> c_int;
+            fn errdetail_internal(format: *const c_char, ...) -> c_int;
             fn errhint(format: *const c_char, ...) -> c_int;
             fn errfinish(file: *const c_char, line: c_int, function: *const c_char);
         }
-        let text = c"%.*s".as_ptr();
+        let text = c"%s".as_ptr();
         // SAFETY: PostgreSQL's own protocol for errors; it copies the texts. At level ERROR errfinish does not return.
         unsafe {
             errstart(pgrx::PgLogLevel::ERROR as c_int, std::ptr::null());
-            errcode(sqlstate(self.code));
-            errmsg_internal(text, self.message.len() as c_int, self.message.as_ptr());
-            errhint(text, self.hint.len() as c_int, self.hint.as_ptr());
+            errcode(self.code);
+            errmsg_internal(text, self.message);
+            if !self.detail.is_null() {
+                errdetail_internal(text, self.detail);
+            }
+            errhint(text, self.hint);
             errfinish(c"crm_ext".as_ptr(), 0, std::ptr::null());
         }
         std::process::abort()
@@ -189,4 +249,18 @@ pub const fn sqlstate(code: &str) -> c_int {
 pub fn keep_backtraces_out_of_errors() {
     // SAFETY: a backend is single-threaded, and the value is read only after this.
     unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::*;
+
+    #[test]
+    fn a_stopped_organization_says_why_and_since_when() {
+        let told = Refusal::stopped("suspended", Some("unpaid"), Some("2026-01-02T03:04:05Z"));
+        assert_eq!(told.message, "this organization is suspended");
+        assert_eq!(told.detail.as_deref(), Some("Since 2026-01-02T03:04:05Z. Reason: unpaid"));
+        assert_eq!(Refusal::stopped("cancelled", None, None).detail, None);
+        assert_eq!(Refusal::stopped("cancelled", Some("x"), None).detail.as_deref(), Some("Reason: x"));
+    }
 }

@@ -101,6 +101,59 @@ pub fn code(value: &str, letters: usize) -> Checked<String> {
     Ok(value.to_ascii_uppercase())
 }
 
+/// The name of a time zone as the IANA database has it, in form only. Without a digit nothing PostgreSQL would read as a
+/// POSIX rule has this form.
+pub fn time_zone(value: &str) -> Checked<String> {
+    let value = value.trim();
+    let is_word = |word: &str| {
+        word.len() <= 32
+            && word.starts_with(|c: char| c.is_ascii_alphabetic())
+            && word.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_' || byte == b'-')
+    };
+    let words: Vec<_> = value.split('/').collect();
+    let of_place = (2..=3).contains(&words.len()) && words.iter().all(|word| is_word(word));
+    if of_place || value == "UTC" || is_fixed_offset(value) {
+        return Ok(value.to_owned());
+    }
+    Err("not a time zone like Europe/Berlin or UTC".into())
+}
+
+/// `Etc/GMT-14` (which is 14 hours ahead) to `Etc/GMT+12`.
+fn is_fixed_offset(value: &str) -> bool {
+    let Some(offset) = value.strip_prefix("Etc/GMT") else { return false };
+    let hours = |sign: char, most: u8| {
+        let digits = offset.strip_prefix(sign)?;
+        let hours = digits.parse::<u8>().ok()?;
+        (digits == hours.to_string() && (1..=most).contains(&hours)).then_some(())
+    };
+    offset.is_empty() || hours('-', 14).or(hours('+', 12)).is_some()
+}
+
+/// A language, perhaps with script and region, as BCP 47 writes it: `de`, `pt-BR`, `zh-Hant-TW`.
+pub fn locale(value: &str) -> Checked<String> {
+    let value = value.trim().replace('_', "-");
+    let mut parts = value.split('-').peekable();
+    let letters = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let language = parts.next().filter(|part| (2..=3).contains(&part.len()) && letters(part));
+    let script = parts.next_if(|part| part.len() == 4 && letters(part));
+    let region = parts.next_if(|part| {
+        (part.len() == 2 && letters(part)) || (part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    match (language, parts.next()) {
+        (Some(language), None) => {
+            let mut locale = language.to_ascii_lowercase();
+            if let Some(script) = script {
+                locale += &format!("-{}{}", script[..1].to_ascii_uppercase(), script[1..].to_ascii_lowercase());
+            }
+            if let Some(region) = region {
+                locale += &format!("-{}", region.to_ascii_uppercase());
+            }
+            Ok(locale)
+        }
+        _ => Err("not a language like de, pt-BR or zh-Hant-TW".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,5 +226,55 @@ mod tests {
     fn length_counts_characters_not_bytes() {
         assert!(line("äöü", 3).is_ok());
         assert_eq!(line("äöüß", 3).unwrap_err(), "too long: 4 characters, at most 3 are allowed");
+    }
+
+    #[test]
+    fn a_time_zone_has_the_form_of_one() {
+        for good in [
+            "UTC",
+            "Europe/Berlin",
+            "America/Argentina/Buenos_Aires",
+            "America/Port-au-Prince",
+            "Etc/GMT",
+            "Etc/GMT+12",
+            "Etc/GMT-14",
+        ] {
+            assert_eq!(time_zone(&format!(" {good} ")).as_deref(), Ok(good));
+        }
+        for bad in [
+            "",
+            "EST5EDT",
+            "CET",
+            "UTC+3",
+            "Foo/Bar-3",
+            "Etc/GMT+13",
+            "Etc/GMT-15",
+            "Etc/GMT+01",
+            "Etc/GMT+",
+            "Etc/GMT+0",
+            "/etc/passwd",
+            "../../etc/passwd",
+            "Europe/",
+            "Europe//Berlin",
+            "Europe/Berlin/A/B",
+            "Europe/B erlin",
+            "Europe/Bérlin",
+            "<x>/y",
+        ] {
+            assert!(time_zone(bad).is_err(), "{bad:?}");
+        }
+        assert!(time_zone(&format!("Europe/{}", "x".repeat(33))).is_err());
+    }
+
+    #[test]
+    fn a_locale_is_written_as_bcp_47_does() {
+        for (given, kept) in
+            [("de", "de"), (" EN_us ", "en-US"), ("zh-hant-tw", "zh-Hant-TW"), ("es-419", "es-419"), ("FIL", "fil")]
+        {
+            assert_eq!(locale(given).as_deref(), Ok(kept), "{given}");
+        }
+        for bad in ["", "d", "german", "de-", "de-DE-1996", "de-D", "12", "de--DE", "dé", "de-12", "de-DE-AT"] {
+            assert!(locale(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -188,3 +188,18 @@ grant execute on function crm.visible_user_ids() to crm_app, crm_multi;
 
 comment on function crm.visible_user_ids() is
     'The caller and the members of the organizations the caller is looking at.';
+
+create function crm.my_org_ids()
+    returns uuid[]
+    language c
+    stable
+    security definer
+    set search_path = pg_catalog, pg_temp
+    parallel restricted
+    as 'MODULE_PATHNAME', 'my_org_ids_wrapper';
+
+revoke all on function crm.my_org_ids() from public;
+grant execute on function crm.my_org_ids() to crm_app, crm_multi;
+
+comment on function crm.my_org_ids() is
+    'The organizations the caller is an active member of, whatever became of them: whose profiles one may read. Of an API key its own, with organizations.read.';

@@ -31,17 +31,36 @@ create index organizations_plan_idx on crm.organizations (plan);
 alter table crm.organizations enable row level security, force row level security;
 
 create policy organizations_select_app on crm.organizations for select to crm_app
-    using (id = (select crm.all_scope_org_id('organizations.read')));
+    using (id = any ((select crm.my_org_ids())::uuid[]));
 create policy organizations_select_multi on crm.organizations for select to crm_multi
-    using (id = any ((select crm.all_scope_org_ids('organizations.read'))::uuid[]));
+    using (id = any ((select crm.my_org_ids())::uuid[]));
+-- What is seen can be asked for, so that the trigger can say no.
+create policy organizations_update_app on crm.organizations for update to crm_app
+    using (id = any ((select crm.my_org_ids())::uuid[]))
+    with check (id = (select crm.all_scope_org_id('organizations.update')));
+create policy organizations_update_multi on crm.organizations for update to crm_multi
+    using (id = any ((select crm.my_org_ids())::uuid[]))
+    with check (id = any ((select crm.all_scope_org_ids('organizations.update'))::uuid[]));
 create policy organizations_all_definer on crm.organizations for all to crm_definer
     using (true) with check (true);
 
 grant select on crm.organizations to crm_app, crm_multi, crm_backup;
+grant update (name, country, currency, time_zone) on crm.organizations to crm_app, crm_multi;
 grant select, insert, update, delete on crm.organizations to crm_definer;
 
+create trigger _100_normalize before insert or update of name, country, currency, time_zone on crm.organizations
+    for each row execute function crm_private.normalize(
+        'name required line 200', 'country code 2', 'currency required code 3', 'time_zone required time_zone'
+    );
+create trigger _300_guard before update on crm.organizations
+    for each statement execute function crm_private.guard_profile();
+create trigger _300_guard_row before update on crm.organizations
+    for each row execute function crm_private.guard_profile();
+create trigger _500_touch before update on crm.organizations
+    for each row execute function crm_private.stamp();
+
 comment on table crm.organizations is
-    'The organizations (tenants) the caller is a member of; with an active organization, that one.';
+    'The organizations (tenants) the caller is a member of, also suspended and cancelled ones.';
 comment on column crm.organizations.slug is 'Short name for URLs and headers (X-Org-ID), unique, lower case, made from the name.';
 comment on column crm.organizations.plan is 'What it may have, and how much: see plans.';
 comment on column crm.organizations.status is 'active, suspended or cancelled; only an active organization can be worked in.';

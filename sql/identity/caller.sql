@@ -43,7 +43,7 @@ revoke all on function crm.whoami() from public;
 grant execute on function crm.whoami() to crm_anon, crm_app, crm_multi, crm_service, crm_worker, crm_admin, crm_owner;
 
 comment on function crm.whoami() is
-    'The verified identity: {authenticated, user_id, org_id, role, session_id, actor_id (support acting as the user), api_key_id, scopes, platform (a platform key), database_role}.';
+    'The verified identity: {authenticated, user_id, org_id, role, session_id, actor_id (support acting as the user), api_key_id, scopes, platform (a platform key), platform_role (super_admin or support, in a session of ones own), database_role}.';
 
 create function crm.me()
     returns jsonb
@@ -58,4 +58,4 @@ revoke all on function crm.me() from public;
 grant execute on function crm.me() to crm_app, crm_multi;
 
 comment on function crm.me() is
-    'The caller''s profile: {user: {id, email, full_name}, organization: {id, slug, name, role} or null, organizations: […]}. Errors: 42501 without an identity.';
+    'The caller''s profile: {user: {id, email, full_name, email_verified, time_zone, locale, avatar_url}, organization: {id, slug, name, role} or null, organizations: [the same with status, status_reason, status_changed_at: also those that were suspended or cancelled]}. Errors: 42501 without an identity.';

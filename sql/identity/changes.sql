@@ -29,3 +29,19 @@ grant execute on function crm_private.normalize_provider() to crm_owner;
 
 comment on function crm_private.normalize_provider() is
     'Trigger _100_normalize of identity_providers: reduces jwks to the keys that verify signatures. Errors: 22023 for what is no key set.';
+
+create function crm_private.guard_profile()
+    returns trigger
+    language c
+    volatile
+    -- Whose statement it is, the current user says: what functions of the platform write here is not looked at.
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel unsafe
+    as 'MODULE_PATHNAME', 'guard_profile_wrapper';
+
+revoke all on function crm_private.guard_profile() from public;
+grant execute on function crm_private.guard_profile() to crm_owner;
+
+comment on function crm_private.guard_profile() is
+    'Triggers _300_guard and _300_guard_row of crm.users and crm.organizations: refuses an update of another person''s row, and of an organization in which organizations.update is not permitted. Errors: 42501.';

@@ -42,7 +42,7 @@ create function crm.rotate_signing_key(alg text default 'RS256', revoke boolean 
     as 'MODULE_PATHNAME', 'rotate_signing_key_wrapper';
 
 revoke all on function crm.rotate_signing_key(text, boolean) from public;
-grant execute on function crm.rotate_signing_key(text, boolean) to crm_service, crm_admin;
+grant execute on function crm.rotate_signing_key(text, boolean) to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.rotate_signing_key(text, boolean) is
 $$Makes a new signing key (RS256 with 2048 bits, ES256 or EdDSA) and tells its kid. It is published at once and signs after settings.key_lead_time, so that no verifier meets a key it has not had time to fetch; the earlier one verifies until the last token signed with it has expired.

@@ -31,7 +31,7 @@ grant execute on function crm.login(text, text, text) to crm_anon, crm_app, crm_
 
 comment on function crm.login(text, text, text) is
 $$Logs in with e-mail and password. organization: id or slug of the one to work in; without it the only one there is, or for members of several a token that reads across all of them.
-Returns {access_token, token_type, expires_in (seconds), refresh_token, refresh_expires_in, user, organization, organizations} (RFC 6749, section 5.1). Refused with HTTP 401 and code 28P01; with 403 and 42501 for the organization; with 429, code 53400 and Retry-After after 5 failures in 15 minutes for this e-mail or from this address. A refusal is not raised, its body is the answer.$$;
+Returns {access_token, token_type, expires_in (seconds), refresh_token, refresh_expires_in, user, organization, organizations} (RFC 6749, section 5.1). Refused with HTTP 401 and code 28P01; with 403 and 42501 for the organization, with the reason when it was suspended or cancelled; with 429, code 53400 and Retry-After after 5 failures in 15 minutes for this e-mail or from this address. A refusal is not raised, its body is the answer.$$;
 
 create function crm.refresh_token(refresh_token text, organization text default null)
     returns jsonb

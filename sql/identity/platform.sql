@@ -1,4 +1,5 @@
--- For the platform that runs the CRM: its backend with a platform key (HTTP) or as crm_service (SQL), the DBA as crm_admin.
+-- For the platform that runs the CRM: its backend with a platform key (HTTP) or as crm_service (SQL), its own people with
+-- their login (so crm_app and crm_multi may call these; each asks who it is), the DBA as crm_admin.
 
 create function crm.create_organization(
     name text,
@@ -15,7 +16,7 @@ create function crm.create_organization(
     as 'MODULE_PATHNAME', 'create_organization_wrapper';
 
 revoke all on function crm.create_organization(text, text, text, text) from public;
-grant execute on function crm.create_organization(text, text, text, text) to crm_service, crm_admin;
+grant execute on function crm.create_organization(text, text, text, text) to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.create_organization(text, text, text, text) is
 $$Makes an organization. slug: lower case letters, digits and hyphens; default: made of the name. owner_email: a user who exists becomes its owner, another is made and sent an invitation token for crm.reset_password.
@@ -31,7 +32,7 @@ create function crm.list_organizations()
     as 'MODULE_PATHNAME', 'list_organizations_wrapper';
 
 revoke all on function crm.list_organizations() from public;
-grant execute on function crm.list_organizations() to crm_service, crm_admin;
+grant execute on function crm.list_organizations() to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.list_organizations() is
     'All organizations. Errors: 42501 without the permission organizations.read.';
@@ -46,10 +47,10 @@ create function crm.suspend_organization(org_id uuid, reason text)
     as 'MODULE_PATHNAME', 'suspend_organization_wrapper';
 
 revoke all on function crm.suspend_organization(uuid, text) from public;
-grant execute on function crm.suspend_organization(uuid, text) to crm_service, crm_admin;
+grant execute on function crm.suspend_organization(uuid, text) to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.suspend_organization(uuid, text) is
-    'Stops an organization: its members'' tokens and keys are refused from the next request on. Returns {id, slug, name, status, status_reason}. Errors: 42501 without the permission organizations.update, 22023 for an unknown or cancelled one.';
+    'Stops an organization: its members'' tokens and its keys are refused, with the reason, from the next request on. Returns {id, slug, name, status, status_reason}. Errors: 42501 without the permission organizations.update, 22023 for an unknown or cancelled one.';
 
 create function crm.resume_organization(org_id uuid)
     returns jsonb
@@ -61,12 +62,27 @@ create function crm.resume_organization(org_id uuid)
     as 'MODULE_PATHNAME', 'resume_organization_wrapper';
 
 revoke all on function crm.resume_organization(uuid) from public;
-grant execute on function crm.resume_organization(uuid) to crm_service, crm_admin;
+grant execute on function crm.resume_organization(uuid) to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.resume_organization(uuid) is
     'Ends a suspension. Returns {id, slug, name, status, status_reason}. Errors as crm.suspend_organization.';
 
-create function crm.delete_organization(org_id uuid)
+create function crm.cancel_organization(org_id uuid, reason text)
+    returns jsonb
+    language c
+    volatile
+    security definer
+    set search_path = pg_catalog, pg_temp
+    parallel unsafe
+    as 'MODULE_PATHNAME', 'cancel_organization_wrapper';
+
+revoke all on function crm.cancel_organization(uuid, text) from public;
+grant execute on function crm.cancel_organization(uuid, text) to crm_app, crm_multi, crm_service, crm_admin;
+
+comment on function crm.cancel_organization(uuid, text) is
+    'Stops an organization for good, as crm.suspend_organization does for a time; its data stays until crm.delete_organization. Returns and errors as there.';
+
+create function crm.delete_organization(org_id uuid, batch integer default 10000)
     returns jsonb
     language c
     volatile
@@ -75,11 +91,12 @@ create function crm.delete_organization(org_id uuid)
     parallel unsafe
     as 'MODULE_PATHNAME', 'delete_organization_wrapper';
 
-revoke all on function crm.delete_organization(uuid) from public;
-grant execute on function crm.delete_organization(uuid) to crm_service, crm_admin;
+revoke all on function crm.delete_organization(uuid, integer) from public;
+grant execute on function crm.delete_organization(uuid, integer) to crm_app, crm_multi, crm_service, crm_admin;
 
-comment on function crm.delete_organization(uuid) is
-    'Deletes an organization and all that is its own; people stay. Returns {deleted}: 0 when there is none. Errors: 42501 without the permission organizations.delete.';
+comment on function crm.delete_organization(uuid, integer) is
+$$Cancels an organization and deletes all that is its own, of every table with a foreign key to it; people stay. At most so many rows (batch) in one call: call it again until done.
+Returns {deleted, rows, done}: deleted is 1 in the call that removed the organization itself, 0 also when there is none; rows: how many others this call removed. Errors: 42501 without the permission organizations.delete, 23503 for a table whose foreign key says on delete restrict and that has rows of it, 22023 naming the argument.$$;
 
 create function crm.create_user(
     email text,
@@ -99,7 +116,7 @@ create function crm.create_user(
     as 'MODULE_PATHNAME', 'create_user_wrapper';
 
 revoke all on function crm.create_user(text, text, text, text, uuid, text, boolean) from public;
-grant execute on function crm.create_user(text, text, text, text, uuid, text, boolean) to crm_service, crm_admin;
+grant execute on function crm.create_user(text, text, text, text, uuid, text, boolean) to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.create_user(text, text, text, text, uuid, text, boolean) is
 $$Makes a user. password_hash: instead of a password, one of another system: bcrypt, or Argon2id in PHC format. Without either the user sets a password with crm.request_password_reset. org_id, role: makes them a member.
@@ -115,7 +132,7 @@ create function crm.list_users(org_id uuid default null)
     as 'MODULE_PATHNAME', 'list_users_wrapper';
 
 revoke all on function crm.list_users(uuid) from public;
-grant execute on function crm.list_users(uuid) to crm_service, crm_admin;
+grant execute on function crm.list_users(uuid) to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.list_users(uuid) is
     'All users, or the active members of one organization. Errors: 42501 without the permission users.read.';
@@ -130,7 +147,7 @@ create function crm.suspend_user(user_id uuid)
     as 'MODULE_PATHNAME', 'suspend_user_wrapper';
 
 revoke all on function crm.suspend_user(uuid) from public;
-grant execute on function crm.suspend_user(uuid) to crm_service, crm_admin;
+grant execute on function crm.suspend_user(uuid) to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.suspend_user(uuid) is
     'Stops a user and ends all sessions of theirs. Returns {id, email, full_name, status}. Errors: 42501 without the permission users.update, 22023 for an unknown or deleted one.';
@@ -145,7 +162,7 @@ create function crm.resume_user(user_id uuid)
     as 'MODULE_PATHNAME', 'resume_user_wrapper';
 
 revoke all on function crm.resume_user(uuid) from public;
-grant execute on function crm.resume_user(uuid) to crm_service, crm_admin;
+grant execute on function crm.resume_user(uuid) to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.resume_user(uuid) is
     'Lets a suspended user log in again. Returns {id, email, full_name, status}. Errors as crm.suspend_user.';
@@ -160,7 +177,7 @@ create function crm.delete_user(user_id uuid)
     as 'MODULE_PATHNAME', 'delete_user_wrapper';
 
 revoke all on function crm.delete_user(uuid) from public;
-grant execute on function crm.delete_user(uuid) to crm_service, crm_admin;
+grant execute on function crm.delete_user(uuid) to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.delete_user(uuid) is
     'Deletes a person: name, e-mail, password, sessions and identities go, memberships end; what they wrote stays, without a name. Returns {deleted}: 0 when there is none. Errors: 42501 without the permission users.delete, 23503 for the only owner of an organization.';
@@ -175,7 +192,7 @@ create function crm.issue_token(user_id uuid, org_id uuid default null)
     as 'MODULE_PATHNAME', 'issue_token_wrapper';
 
 revoke all on function crm.issue_token(uuid, uuid) from public;
-grant execute on function crm.issue_token(uuid, uuid) to crm_service, crm_admin;
+grant execute on function crm.issue_token(uuid, uuid) to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.issue_token(uuid, uuid) is
 $$An access token for a user, in one organization or (null) across all of theirs. Lives for settings.service_token_ttl.
@@ -194,7 +211,7 @@ revoke all on function crm.grant_platform_role(uuid, text) from public;
 grant execute on function crm.grant_platform_role(uuid, text) to crm_admin;
 
 comment on function crm.grant_platform_role(uuid, text) is
-    'For the DBA: makes a user one of the platform''s people. role: super_admin or support. Errors: 22023 naming the argument.';
+    'For the DBA: makes a user one of the platform''s people. role: super_admin, who may call whatever the platform may, or support, who may look (organizations.read, users.read); both may impersonate. It holds for sessions they logged in to, not for issued tokens. Errors: 22023 naming the argument.';
 
 create function crm.revoke_platform_role(user_id uuid)
     returns boolean

@@ -142,7 +142,7 @@ create function crm.link_identity(user_id uuid, provider text, subject text)
     as 'MODULE_PATHNAME', 'link_identity_wrapper';
 
 revoke all on function crm.link_identity(uuid, text, text) from public;
-grant execute on function crm.link_identity(uuid, text, text) to crm_service, crm_admin;
+grant execute on function crm.link_identity(uuid, text, text) to crm_app, crm_multi, crm_service, crm_admin;
 
 comment on function crm.link_identity(uuid, text, text) is
     'For the platform: what a provider calls a user (its sub), so that they can sign in with it or bring its access tokens. Returns false when it was so already. Errors: 42501 without the permission users.update, 22023 naming the argument, 23505 when it is another user''s.';

@@ -124,6 +124,21 @@ fn org_ids_for_user(uid: pgrx::Uuid) -> Result<Vec<pgrx::Uuid>, ErrorReport> {
     Ok(organizations_of(uid)?.into_iter().map(to_pg).collect())
 }
 
+/// The organizations the caller may read the profile of: all of theirs, whatever became of them; of a key its own.
+#[pg_extern(sql = false)]
+fn my_org_ids() -> Result<Vec<pgrx::Uuid>, ErrorReport> {
+    let Some(principal) = Principal::current() else { return Ok(vec![]) };
+    let Some(user) = principal.user_id else {
+        return Ok(org_ids(|permissions| permissions.scope("organizations.read") == Some(Scope::All))?);
+    };
+    Ok(db::select(
+        "select coalesce(array_agg(org_id), '{}') from crm.memberships where user_id = $1 and status = 'active'",
+        &[PgBuiltInOids::UUIDOID],
+        &[to_pg(user).into()],
+        |rows| Ok(rows.first().get_one::<Vec<pgrx::Uuid>>()?.unwrap_or_default()),
+    )?)
+}
+
 /// The people the caller may see: themselves and the members of the organizations they are looking at.
 #[pg_extern(sql = false)]
 fn visible_user_ids() -> Result<Vec<pgrx::Uuid>, ErrorReport> {

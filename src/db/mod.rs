@@ -12,7 +12,7 @@ use pgrx::{PgBuiltInOids, pg_sys};
 
 use crate::error::{CrmError, Result};
 use rows::Plan;
-pub use rows::Rows;
+pub use rows::{Row, Rows};
 
 thread_local! {
     static AT_LATEST: Cell<bool> = const { Cell::new(false) };

@@ -1,7 +1,7 @@
 //! The start of every request, and of a SQL client's transaction. Runs in READ ONLY transactions too.
 //!
 //! The three functions here are what PostgreSQL calls itself, without pgrx's wrapper, because of what they raise; see
-//! [`Refusal::raise`].
+//! [`Prepared::raise`].
 
 use std::ffi::CStr;
 
@@ -12,7 +12,7 @@ use pgrx::{IntoDatum, JsonB, PgLogLevel};
 
 use super::request::{Client, Headers};
 use crate::db;
-use crate::error::{Refusal, Result};
+use crate::error::{Prepared, Refusal, Result};
 use crate::gucs;
 use crate::identity::principal::{Principal, describe, outer_role};
 use crate::identity::verify::{self, Identity};
@@ -35,11 +35,11 @@ macro_rules! raising {
         pub unsafe extern "C-unwind" fn $name(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             // SAFETY: the call comes from the function manager; the verdict holds no memory of its own.
             unsafe {
-                let verdict: Result<pg_sys::Datum, Refusal> = pgrx_extern_c_guard(|| match $compute(call) {
-                    Ok(verdict) => verdict,
+                let verdict: Result<pg_sys::Datum, Prepared> = pgrx_extern_c_guard(|| match $compute(call) {
+                    Ok(verdict) => verdict.map_err(Refusal::prepare),
                     Err(error) => {
                         ErrorReport::from(error).report(PgLogLevel::ERROR);
-                        Err(Refusal::TOKEN)
+                        Err(Refusal::TOKEN.prepare())
                     }
                 });
                 match verdict {
@@ -93,7 +93,7 @@ fn with_token(token: &str, role: &str, headers: &Headers) -> Result<Result<(), R
         Ok(wanted) => wanted,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    db::as_definer(|| {
+    let identity = db::as_definer(|| {
         let verified = match verify::signature(token)? {
             Ok(verified) => verified,
             Err(refusal) => return Ok(Err(refusal)),
@@ -103,9 +103,19 @@ fn with_token(token: &str, role: &str, headers: &Headers) -> Result<Result<(), R
         if checked != Some(true) || verified.claims.role != role {
             return Ok(Err(Refusal::TOKEN));
         }
-        let identity = verify::token_identity(&verified, wanted)?;
-        Ok(identity.map(|identity| gucs::set_identity(&identity.setting)))
-    })
+        verify::token_identity(&verified, wanted)
+    })?;
+    let identity = match identity {
+        Ok(identity) => identity,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if role == "crm_multi" && identity.principal.organization.is_some() {
+        // One organization: by the policies that compare with one, which are the fast ones.
+        go_on_as(c"crm_app", &identity);
+    } else {
+        gucs::set_identity(&identity.setting);
+    }
+    Ok(Ok(()))
 }
 
 /// The request came without a token, and goes on as what its key stands for.
@@ -115,20 +125,22 @@ fn with_key(key: &str, headers: &Headers) -> Result<Result<(), Refusal>> {
         Err(refusal) => return Ok(Err(refusal)),
     };
     let named = match headers.organization() {
-        Ok(named) => named,
+        Ok(named) => named.unwrap_or_default(),
         Err(refusal) => return Ok(Err(refusal)),
     };
     // A key has its organization; a header can only agree.
     let own = identity.principal.org_id();
-    let agrees = match &named {
+    let by_id = named.id.is_none_or(|id| own == Some(id));
+    let by_slug = match &named.slug {
+        Some(slug) => own.is_some() && own == db::as_definer(|| verify::org_of_slug(slug))?,
         None => true,
-        Some(verify::OrganizationRef::Id(id)) => own == Some(*id),
-        Some(verify::OrganizationRef::Slug(slug)) => {
-            own.is_some() && own == db::as_definer(|| verify::org_of_slug(slug))?
-        }
     };
-    if !agrees {
-        return Ok(Err(Refusal::ORGANIZATION));
+    match (by_id, by_slug) {
+        (true, true) => {}
+        _ if named.id.is_some() && named.slug.is_some() && (by_id || by_slug) => {
+            return Ok(Err(Refusal::ORGANIZATION_AMBIGUOUS));
+        }
+        _ => return Ok(Err(Refusal::ORGANIZATION)),
     }
     go_on_as(if own.is_some() { c"crm_app" } else { c"crm_service" }, &identity);
     Ok(Ok(()))

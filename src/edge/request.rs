@@ -21,6 +21,8 @@ pub struct Headers<'a> {
     #[serde(borrow)]
     x_tenant_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    x_org_subdomain: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     prefer: Option<Cow<'a, str>>,
     #[serde(borrow)]
     x_forwarded_for: Option<Cow<'a, str>>,
@@ -75,13 +77,14 @@ impl<'a> Headers<'a> {
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     }
 
-    /// The organization named by `X-Org-ID` or `X-Tenant-ID`.
+    /// The organization named by `X-Org-ID`, by `X-Tenant-ID`, or by the first part of the host name, which the gateway hands on
+    /// as `X-Org-Subdomain`. Whether an id and a slug are of one organization, only the database knows.
     pub fn organization(&self) -> Result<Option<OrganizationRef>, Refusal> {
-        let named = |header: &Option<Cow<str>>| header.as_deref().map(OrganizationRef::parse);
-        match (named(&self.x_org_id), named(&self.x_tenant_id)) {
-            (Some(one), Some(other)) if one != other => Err(Refusal::ORGANIZATION_AMBIGUOUS),
-            (one, other) => Ok(one.or(other)),
-        }
+        let named = [&self.x_org_id, &self.x_tenant_id].map(|header| header.as_deref().map(OrganizationRef::parse));
+        let subdomain = self.x_org_subdomain.as_deref().map(str::trim).filter(|subdomain| !subdomain.is_empty());
+        let mut all = named.into_iter().flatten().chain(subdomain.map(OrganizationRef::of_slug));
+        let Some(first) = all.next() else { return Ok(None) };
+        all.try_fold(first, OrganizationRef::and).map(Some).ok_or(Refusal::ORGANIZATION_AMBIGUOUS)
     }
 
     /// Whether `Prefer` asks for a count from the planner's statistics, which know every tenant's rows.
@@ -174,16 +177,43 @@ mod tests {
     }
 
     #[test]
-    fn either_header_names_the_organization() {
-        let acme = Some(OrganizationRef::Slug("acme".into()));
-        assert_eq!(headers(&[("x-org-id", "acme")]).organization(), Ok(acme.clone()));
-        assert_eq!(headers(&[("x-tenant-id", "Acme")]).organization(), Ok(acme.clone()));
-        assert_eq!(headers(&[("x-org-id", "acme"), ("x-tenant-id", "ACME")]).organization(), Ok(acme));
+    fn any_of_three_headers_names_the_organization() {
+        let acme = Ok(Some(OrganizationRef::of_slug("acme")));
+        for header in ["x-org-id", "x-tenant-id", "x-org-subdomain"] {
+            assert_eq!(headers(&[(header, " Acme ")]).organization(), acme, "{header}");
+        }
+        let all = [("x-org-id", "acme"), ("x-tenant-id", "ACME"), ("x-org-subdomain", "Acme")];
+        assert_eq!(headers(&all).organization(), acme);
         assert_eq!(headers(&[]).organization(), Ok(None));
-        assert_eq!(
-            headers(&[("x-org-id", "acme"), ("x-tenant-id", "other")]).organization(),
-            Err(Refusal::ORGANIZATION_AMBIGUOUS)
-        );
+        assert_eq!(headers(&[("x-org-subdomain", " ")]).organization(), Ok(None));
+        assert_eq!(headers(&[("x-org-id", "")]).organization(), Ok(Some(OrganizationRef::of_slug(""))));
+    }
+
+    #[test]
+    fn headers_that_name_different_organizations_name_none() {
+        let names = ["x-org-id", "x-tenant-id", "x-org-subdomain"];
+        for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+            let pair = [(names[one], "acme"), (names[other], "other")];
+            assert_eq!(headers(&pair).organization(), Err(Refusal::ORGANIZATION_AMBIGUOUS), "{pair:?}");
+        }
+        let ids = [
+            ("x-org-id", "00000000-0000-0000-0000-000000000001"),
+            ("x-tenant-id", "00000000-0000-0000-0000-000000000002"),
+        ];
+        assert_eq!(headers(&ids).organization(), Err(Refusal::ORGANIZATION_AMBIGUOUS));
+        let third = [("x-org-id", "acme"), ("x-tenant-id", "acme"), ("x-org-subdomain", "other")];
+        assert_eq!(headers(&third).organization(), Err(Refusal::ORGANIZATION_AMBIGUOUS));
+    }
+
+    #[test]
+    fn an_id_and_a_slug_are_both_kept() {
+        let id = uuid::Uuid::from_u128(1);
+        let both = OrganizationRef { id: Some(id), slug: Some("acme".into()) };
+        let text = id.to_string();
+        assert_eq!(headers(&[("x-org-id", &text), ("x-org-subdomain", "acme")]).organization(), Ok(Some(both.clone())));
+        assert_eq!(headers(&[("x-org-id", "acme"), ("x-tenant-id", &text)]).organization(), Ok(Some(both)));
+        // A host name is a slug, whatever it looks like.
+        assert_eq!(headers(&[("x-org-subdomain", &text)]).organization(), Ok(Some(OrganizationRef::of_slug(&text))));
     }
 
     #[test]

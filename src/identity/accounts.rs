@@ -13,12 +13,12 @@ use super::principal::{Principal, from_pg, to_pg};
 use super::recovery;
 use super::session::{self, Kind, Tokens};
 use super::settings::Settings;
-use super::verify::{self, OrganizationRef};
-use crate::access::permissions::organizations_of;
+use super::verify::OrganizationRef;
+use super::workplace;
 use crate::access::roles::OWNER;
 use crate::db;
 use crate::edge::pre_request::client;
-use crate::error::{CrmError, Result};
+use crate::error::{CrmError, Refusal, Result};
 use crate::text;
 
 const SLUG_MAX: usize = 50;
@@ -59,7 +59,7 @@ fn login(email: Option<&str>, password: Option<&str>, organization: Option<&str>
     };
     let active = match active_organization(user, organization)? {
         Ok(active) => active,
-        Err(()) => return Ok(answer::refuse(403, "42501", "no access to this organization")),
+        Err(refusal) => return Ok(answer::refuse_for(&refusal)),
     };
     Ok(JsonB(welcome(user, active, &Kind::Password)?))
 }
@@ -285,22 +285,9 @@ pub fn is_active(user: Uuid) -> Result<bool> {
 }
 
 /// The organization to start in: the one that is named, or the only one.
-pub fn active_organization(user: Uuid, named: Option<&str>) -> Result<Result<Option<Uuid>, ()>> {
-    let organizations = organizations_of(user)?;
-    let Some(named) = named else {
-        return Ok(Ok(match organizations.as_slice() {
-            [only] => Some(*only),
-            _ => None,
-        }));
-    };
-    let named = match OrganizationRef::parse(named) {
-        OrganizationRef::Id(id) => Some(id),
-        OrganizationRef::Slug(slug) => verify::org_of_slug(&slug)?,
-    };
-    Ok(match named {
-        Some(id) if organizations.contains(&id) => Ok(Some(id)),
-        _ => Err(()),
-    })
+pub fn active_organization(user: Uuid, named: Option<&str>) -> Result<Result<Option<Uuid>, Refusal>> {
+    let chosen = workplace::choose(user, named.map(OrganizationRef::parse).as_ref())?;
+    Ok(chosen.map(|organization| organization.map(|organization| organization.id)))
 }
 
 /// A new session's tokens with the profile.
@@ -319,17 +306,23 @@ pub fn with_profile(tokens: &Tokens, user: Uuid, organization: Option<Uuid>) -> 
 fn profile(user: Uuid, organization: Option<Uuid>) -> Result<Value> {
     db::select(
         "with mine as (
-             select o.id, jsonb_build_object('id', o.id, 'slug', o.slug, 'name', o.name, 'role', m.role) as entry
+             select o.id, jsonb_build_object(
+                 'id', o.id, 'slug', o.slug, 'name', o.name, 'role', m.role, 'status', o.status,
+                 'status_reason', o.status_reason, 'status_changed_at', o.status_changed_at
+             ) as entry
              from crm.memberships as m
              join crm.organizations as o on o.id = m.org_id
-             where m.user_id = $1 and m.status = 'active' and o.status = 'active'
+             where m.user_id = $1 and m.status = 'active'
          )
          select jsonb_build_object(
              'user', (
-                 select jsonb_build_object('id', u.id, 'email', u.email, 'full_name', u.full_name, 'email_verified', u.email_verified_at is not null)
+                 select jsonb_build_object(
+                     'id', u.id, 'email', u.email, 'full_name', u.full_name, 'email_verified', u.email_verified_at is not null,
+                     'time_zone', u.time_zone, 'locale', u.locale, 'avatar_url', u.avatar_url
+                 )
                  from crm.users as u where u.id = $1
              ),
-             'organization', (select entry from mine where id = $2),
+             'organization', (select entry - '{status,status_reason,status_changed_at}'::text[] from mine where id = $2),
              'organizations', coalesce((select jsonb_agg(entry order by id) from mine), '[]')
          )",
         &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID],

@@ -7,13 +7,21 @@ use pgrx::prelude::*;
 use serde_json::{Value, json};
 
 use crate::edge::statements;
-use crate::error::{CrmError, Result};
+use crate::error::{CrmError, Refusal, Result};
 use crate::gucs;
 
 /// A refusal that commits, in the shape of PostgREST's errors: raising would undo what has to be remembered of it.
 pub fn refuse(status: u16, code: &str, message: &str) -> JsonB {
     self::status(status);
     JsonB(json!({ "code": code, "message": message, "details": null, "hint": null }))
+}
+
+/// The same for an organization one cannot work in.
+pub fn refuse_for(refusal: &Refusal) -> JsonB {
+    self::status(403);
+    // What else it says is about requests.
+    let hint = refusal.detail.as_ref().map(|_| &refusal.hint);
+    JsonB(json!({ "code": "42501", "message": refusal.message, "details": refusal.detail, "hint": hint }))
 }
 
 /// The same for somebody who should come back later.

@@ -4,17 +4,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use pgrx::{JsonB, PgBuiltInOids};
-use uuid::Uuid;
 
 use super::issuer::{self, KeySet, Trust};
 use super::memory;
-use super::principal::{ActiveOrganization, Principal, from_pg, to_pg};
+use super::principal::{Principal, from_pg};
 use super::session::unix_now;
 use super::settings::Settings;
-use super::verify::{
-    Identity, OrganizationRef, Subject, Verdict, identity, is_same_payload, organization, statement_timeout,
-};
-use crate::access::permissions::organizations_of;
+use super::verify::{Identity, OrganizationRef, Subject, Verdict, identity, is_same_payload, statement_timeout};
+use super::workplace;
 use crate::db;
 use crate::error::{Refusal, Result};
 
@@ -102,32 +99,12 @@ fn ask_for_external(provider: &str, subject: &str, wanted: Option<&OrganizationR
         |rows| if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<pgrx::Uuid>()?.map(from_pg)) },
     )?;
     let Some(user) = user else { return Ok(Err(Refusal::UNKNOWN_SUBJECT)) };
-    let organization = match (wanted, organizations_of(user)?.as_slice()) {
-        (None, [only]) => active_organization(user, &OrganizationRef::Id(*only))?,
-        (None, _) => None,
-        (Some(wanted), _) => match active_organization(user, wanted)? {
-            None => return Ok(Err(Refusal::ORGANIZATION)),
-            found => found,
-        },
+    let organization = match workplace::choose(user, wanted)? {
+        Ok(organization) => organization,
+        Err(refusal) => return Ok(Err(refusal)),
     };
     let principal = Principal { user_id: Some(user), organization, ..Principal::default() };
     let mut identity = Identity::new(principal, None)?;
     identity.statement_timeout = statement_timeout()?;
     Ok(Ok(identity))
-}
-
-fn active_organization(user: Uuid, wanted: &OrganizationRef) -> Result<Option<ActiveOrganization>> {
-    let (id, slug) = OrganizationRef::split(Some(wanted));
-    db::select(
-        "select o.id, m.role, o.country
-         from crm.memberships as m
-         join crm.organizations as o on o.id = m.org_id and o.status = 'active'
-         where m.user_id = $1 and m.status = 'active' and (m.org_id = $2 or o.slug = $3)",
-        &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID, PgBuiltInOids::TEXTOID],
-        &[to_pg(user).into(), id.into(), slug.into()],
-        |rows| {
-            let row = rows.first();
-            if row.is_empty() { Ok(None) } else { Ok(organization(row.get(1)?, row.get(2)?, row.get(3)?)) }
-        },
-    )
 }

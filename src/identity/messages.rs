@@ -57,14 +57,15 @@ pub fn send(purpose: Purpose, email: &str, about: &Token, life: i64, content: Va
         ],
     )?;
     db::execute(
-        "insert into crm_private.messages (kind, recipient, content, secret, expires_at, finished_at)
-         values ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5), case when $4 is null then clock_timestamp() end)",
+        "insert into crm_private.messages (kind, recipient, content, secret, expires_at, finished_at, org_id)
+         values ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5), case when $4 is null then clock_timestamp() end, $6)",
         &[
             purpose.name().into(),
             email.into(),
             JsonB(content).into(),
             (!to_nobody).then_some(token).into(),
             (life as f64).into(),
+            organization.map(to_pg).into(),
         ],
     )?;
     Ok(())

@@ -1,4 +1,5 @@
-//! What the platform that runs the CRM may do: its backend with a platform key, or in SQL as `crm_service`, and the DBA.
+//! What the platform that runs the CRM may do: its backend with a platform key, or in SQL as `crm_service`, its own people
+//! with their login, and the DBA.
 
 use pgrx::JsonB;
 use pgrx::datum::TimestampWithTimeZone;
@@ -18,12 +19,14 @@ use crate::db;
 use crate::error::{CrmError, Result};
 use crate::text;
 
-/// Whether the caller is the platform with this permission: by a platform key, or by a database role that is its own.
+/// Whether the caller is the platform with this permission: by a platform key, as one of its people, or by a database role
+/// that is its own.
 pub fn permitted(permission: &str) -> bool {
     match Principal::current() {
-        Some(principal) => match &principal.api_key {
-            Some(key) => principal.is_platform() && scopes::permit(&key.scopes, permission),
-            None => false,
+        Some(principal) => match (&principal.api_key, principal.platform_role) {
+            (Some(key), _) => principal.is_platform() && scopes::permit(&key.scopes, permission),
+            (None, Some(role)) => role.permits(permission),
+            (None, None) => false,
         },
         None => has_role(c"crm_service") || has_role(c"crm_admin"),
     }
@@ -153,12 +156,23 @@ fn list_organizations() -> Result<
 fn suspend_organization(org_id: Option<pgrx::Uuid>, reason: Option<&str>) -> Result<JsonB, ErrorReport> {
     answer::needs_post("suspend_organization")?;
     require("organizations.update")?;
+    Ok(stop(org_id, "suspended", reason)?)
+}
+
+#[pg_extern(sql = false)]
+fn cancel_organization(org_id: Option<pgrx::Uuid>, reason: Option<&str>) -> Result<JsonB, ErrorReport> {
+    answer::needs_post("cancel_organization")?;
+    require("organizations.update")?;
+    Ok(stop(org_id, "cancelled", reason)?)
+}
+
+fn stop(org_id: Option<pgrx::Uuid>, status: &str, reason: Option<&str>) -> Result<JsonB> {
     let organization = from_pg(given("org_id", org_id)?);
     let reason = text::line(given("reason", reason)?, 500).map_err(|problem| CrmError::invalid("reason", problem))?;
     if reason.is_empty() {
-        return Err(CrmError::invalid("reason", "must not be empty").into());
+        return Err(CrmError::invalid("reason", "must not be empty"));
     }
-    Ok(set_organization_status(organization, "suspended", Some(&reason))?)
+    set_organization_status(organization, status, Some(&reason))
 }
 
 #[pg_extern(sql = false)]
@@ -181,13 +195,4 @@ fn set_organization_status(organization: Uuid, status: &str, reason: Option<&str
         return Err(CrmError::invalid("org_id", "this organization was cancelled, and stays so"));
     }
     Ok(JsonB(answer))
-}
-
-#[pg_extern(sql = false)]
-fn delete_organization(org_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
-    answer::needs_post("delete_organization")?;
-    require("organizations.delete")?;
-    let deleted =
-        db::execute("delete from crm.organizations where id = $1 returning 1", &[given("org_id", org_id)?.into()])?;
-    Ok(JsonB(json!({ "deleted": deleted })))
 }

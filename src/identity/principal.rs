@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::platform_role::PlatformRole;
 use crate::error::{CrmError, Result};
 use crate::gucs;
 
@@ -22,6 +23,8 @@ pub struct Principal {
     /// Who of the platform's support acts as the user.
     pub actor_id: Option<Uuid>,
     pub api_key: Option<ApiKey>,
+    /// What the user is to the platform itself; only in a session of their own.
+    pub platform_role: Option<PlatformRole>,
     /// The active organization, and what the user is in it.
     pub organization: Option<ActiveOrganization>,
 }
@@ -160,6 +163,7 @@ pub fn describe(principal: Option<&Principal>) -> serde_json::Value {
         "api_key_id": key.map(|key| key.id),
         "scopes": key.map(|key| &key.scopes),
         "platform": principal.is_some_and(Principal::is_platform),
+        "platform_role": principal.and_then(|p| p.platform_role),
         // SAFETY: reads the current user.
         "database_role": role_name(unsafe { pg_sys::GetUserId() }),
     })

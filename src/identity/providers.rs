@@ -96,18 +96,20 @@ pub fn sign_in(provider: &str, profile: &Profile, create: bool, organization: Op
     const NOBODY: &str = "nobody can log in with this identity";
     const NO_ACCESS: &str = "no access to this organization";
     let found = find_user(provider, profile)?;
-    let user = match found {
+    let user = match &found {
         Found::Nobody => return Ok(answer::refuse(403, "42501", NOBODY)),
         Found::Newcomer(_) if !create => return Ok(answer::refuse(403, "42501", NOBODY)),
         // Theirs is yet to be made. Nothing is, for somebody who is refused.
         Found::Newcomer(_) if organization.is_some() => return Ok(answer::refuse(403, "42501", NO_ACCESS)),
-        Found::Newcomer(email) => begin(provider, profile, &email)?,
-        Found::Linked(user) | Found::ByEmail(user) if accounts::active_organization(user, organization)?.is_err() => {
-            return Ok(answer::refuse(403, "42501", NO_ACCESS));
-        }
-        Found::Linked(user) => user,
-        Found::ByEmail(user) => {
-            attach(provider, profile, user)?;
+        Found::Newcomer(email) => begin(provider, profile, email)?,
+        Found::Linked(user) | Found::ByEmail(user) => {
+            let user = *user;
+            if let Err(refusal) = accounts::active_organization(user, organization)? {
+                return Ok(answer::refuse_for(&refusal));
+            }
+            if matches!(found, Found::ByEmail(_)) {
+                attach(provider, profile, user)?;
+            }
             user
         }
     };

@@ -12,7 +12,7 @@ use super::secret;
 use super::session::{self, Kind, Refresh, access_token};
 use super::settings::Settings;
 use crate::db;
-use crate::error::{CrmError, Result};
+use crate::error::{CrmError, Refusal, Result};
 
 /// Notes a new refresh token of a session.
 pub fn remember(refresh_token: &str, session: Uuid) -> Result<()> {
@@ -58,7 +58,7 @@ fn refresh_token(refresh_token: Option<&str>, organization: Option<&str>) -> Res
     };
     let active = match go_on_in(&family, organization)? {
         Ok(active) => active,
-        Err(()) => return Ok(answer::refuse(403, "42501", "no access to this organization")),
+        Err(refusal) => return Ok(answer::refuse_for(&refusal)),
     };
     let next = match salt {
         Some(salt) => secret::successor(token, &salt).map_err(|_| CrmError::internal("no successor"))?,
@@ -119,12 +119,12 @@ fn find_family(token: &str) -> Result<Option<Family>> {
 }
 
 /// The organization to go on in: the one that is named, or the last one as long as the user is in it.
-fn go_on_in(family: &Family, named: Option<&str>) -> Result<Result<Option<Uuid>, ()>> {
+fn go_on_in(family: &Family, named: Option<&str>) -> Result<Result<Option<Uuid>, Refusal>> {
     let last = family.organization.map(|id| id.to_string());
     let wanted = named.or(last.as_deref());
     match accounts::active_organization(family.user, wanted)? {
-        // It was not asked for: the user has left it meanwhile, and starts as after a login.
-        Err(()) if named.is_none() => accounts::active_organization(family.user, None),
+        // It was not asked for: the user has left it meanwhile, or it was stopped, and they start as after a login.
+        Err(_) if named.is_none() => accounts::active_organization(family.user, None),
         // Across all of them it was, and stays.
         Ok(_) if wanted.is_none() => Ok(Ok(None)),
         found => Ok(found),

@@ -262,10 +262,7 @@ fn switch_org(organization: Option<&str>) -> Result<JsonB, ErrorReport> {
     let Person { user, session } = Principal::person()?;
     let active = match organization {
         None => None,
-        Some(named) => match super::accounts::active_organization(user, Some(named))? {
-            Ok(active) => active,
-            Err(()) => return Err(CrmError::forbidden("no access to this organization").into()),
-        },
+        Some(named) => super::accounts::active_organization(user, Some(named))?.map_err(CrmError::from)?,
     };
     let left = db::execute_returning::<i64>(
         "update crm_private.sessions set org_id = $2 where id = $1 and ended_at is null

@@ -10,11 +10,14 @@ use uuid::Uuid;
 use super::accounts;
 use super::answer::{self, given};
 use super::password;
-use super::platform::{organization_as_json, require};
+use super::platform::{is_administrator, organization_as_json, require};
 use super::principal::{from_pg, to_pg};
 use super::recovery;
 use super::session::{self, Kind};
-use crate::access::permissions::{self, organizations_of};
+use super::support::is_platform_member;
+use super::verify::OrganizationRef;
+use super::workplace;
+use crate::access::permissions;
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::text;
@@ -225,15 +228,22 @@ fn erase(user: Uuid) -> Result<usize> {
     Ok(erased)
 }
 
+const NO_MEMBER: &str = "this user is not an active member of this organization";
+
 #[pg_extern(sql = false)]
 fn issue_token(user_id: Option<pgrx::Uuid>, org_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
     answer::needs_post("issue_token")?;
     require("tokens.create")?;
     let user = from_pg(given("user_id", user_id)?);
     let organization = org_id.map(from_pg);
-    let organizations = organizations_of(user)?;
-    if organization.is_some_and(|wanted| !organizations.contains(&wanted)) || !accounts::is_active(user)? {
-        return Err(CrmError::forbidden("this user is not an active member of this organization").into());
+    if !accounts::is_active(user)? {
+        return Err(CrmError::forbidden(NO_MEMBER).into());
+    }
+    if let Some(wanted) = organization {
+        workplace::choose(user, Some(&OrganizationRef::of_id(wanted)))?.map_err(|refusal| match refusal.detail {
+            Some(_) => refusal.into(),
+            None => CrmError::forbidden(NO_MEMBER),
+        })?;
     }
     let tokens = session::open(user, organization, &Kind::Service)?;
     let mut answer = answer::to_json(&tokens)?;
@@ -253,6 +263,12 @@ fn link_identity(
     require("users.update")?;
     let user = from_pg(given("user_id", user_id)?);
     user_as_json(user)?;
+    // With an identity of the caller's own choice they would log in as one of the platform's people.
+    if is_platform_member(user)? && !is_administrator() {
+        return Err(
+            CrmError::forbidden("only the DBA (crm_admin) links an identity to one of the platform's people").into()
+        );
+    }
     let subject =
         text::line(given("subject", subject)?, 255).map_err(|problem| CrmError::invalid("subject", problem))?;
     if subject.is_empty() {

@@ -17,10 +17,12 @@ use super::api_keys;
 use super::jwt::{self, Claims, Expectation};
 use super::key_store;
 use super::memory;
+use super::platform_role::PlatformRole;
 use super::principal::{ActiveOrganization, ApiKey, Principal, from_pg, to_pg};
 use super::secret;
 use super::session::unix_now;
 use super::settings::Settings;
+use super::workplace::{self, standing, stopped};
 use crate::db;
 use crate::error::{Refusal, Result};
 
@@ -65,25 +67,32 @@ impl Verified {
 /// A token is good, or the client is refused, or something is broken.
 pub type Verdict<T> = Result<Result<T, Refusal>>;
 
-/// An organization named by its id or its slug.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum OrganizationRef {
-    Id(Uuid),
-    Slug(String),
+/// An organization named by its id, by its slug, or by both.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct OrganizationRef {
+    pub id: Option<Uuid>,
+    pub slug: Option<String>,
 }
 
 impl OrganizationRef {
     pub fn parse(value: &str) -> Self {
-        let value = value.trim();
-        Uuid::try_parse(value).map_or_else(|_| Self::Slug(value.to_lowercase()), Self::Id)
+        Uuid::try_parse(value.trim()).map_or_else(|_| Self::of_slug(value), Self::of_id)
     }
 
-    pub fn split(this: Option<&Self>) -> (Option<pgrx::Uuid>, Option<&str>) {
-        match this {
-            Some(Self::Id(id)) => (Some(to_pg(*id)), None),
-            Some(Self::Slug(slug)) => (None, Some(slug.as_str())),
-            None => (None, None),
+    pub fn of_id(id: Uuid) -> Self {
+        Self { id: Some(id), slug: None }
+    }
+
+    pub fn of_slug(slug: &str) -> Self {
+        Self { id: None, slug: Some(slug.trim().to_lowercase()) }
+    }
+
+    /// What is named by both; `None` where they differ.
+    pub fn and(self, other: Self) -> Option<Self> {
+        fn same<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<Option<T>> {
+            if one.is_some() && other.is_some() && one != other { None } else { Some(one.or(other)) }
         }
+        Some(Self { id: same(self.id, other.id)?, slug: same(self.slug, other.slug)? })
     }
 }
 
@@ -177,68 +186,55 @@ pub fn token_identity(verified: &Verified, wanted: Option<OrganizationRef>) -> V
         user: claims.sub,
         session: claims.sid,
         actor: claims.act.as_ref().map(|actor| actor.sub),
-        organization: wanted.clone().or(claims.org_id.map(OrganizationRef::Id)),
+        organization: wanted.clone().or(claims.org_id.map(OrganizationRef::of_id)),
     };
-    identity(subject, || ask_for_session(verified, wanted.or(claims.org_id.map(OrganizationRef::Id)).as_ref()))
+    identity(subject, || ask_for_session(verified, wanted.or(claims.org_id.map(OrganizationRef::of_id)).as_ref()))
 }
 
 fn ask_for_session(verified: &Verified, wanted: Option<&OrganizationRef>) -> Verdict<Identity> {
     let claims = &verified.claims;
     let actor = claims.act.as_ref().map(|actor| actor.sub);
-    let (id, slug) = OrganizationRef::split(wanted);
-    db::select(
-        "select floor(extract(epoch from least(session.expires_at, k.expires_at)))::bigint, o.id, m.role, o.country
+    let session = db::select(
+        "select floor(extract(epoch from least(session.expires_at, k.expires_at)))::bigint,
+             -- Of a login alone: whoever may issue tokens must not make themselves one of the platform.
+             case when session.kind in ('password', 'identity_provider', 'invitation') then (
+                 select p.role from crm_private.platform_members as p where p.user_id = $3
+             ) end
          from crm_private.signing_keys as k
          join crm_private.sessions as session on session.id = $2
          join crm.users as u on u.id = session.user_id
-         left join (
-             crm.memberships as m
-             join crm.organizations as o on o.id = m.org_id and o.status = 'active'
-         ) on m.user_id = $3 and m.status = 'active' and (m.org_id = $4 or o.slug = $5)
          where k.kid = $1 and (k.expires_at is null or k.expires_at > clock_timestamp())
              and session.user_id = $3 and session.ended_at is null and session.expires_at > clock_timestamp()
              and u.status = 'active'
-             and session.actor_id is not distinct from $6
-             and ($6 is null or exists (
+             and session.actor_id is not distinct from $4
+             and ($4 is null or exists (
                  select from crm_private.platform_members as p
                  join crm.users as support on support.id = p.user_id
-                 where p.user_id = $6 and support.status = 'active'
+                 where p.user_id = $4 and support.status = 'active'
              ))",
-        &[
-            PgBuiltInOids::TEXTOID,
-            PgBuiltInOids::UUIDOID,
-            PgBuiltInOids::UUIDOID,
-            PgBuiltInOids::UUIDOID,
-            PgBuiltInOids::TEXTOID,
-            PgBuiltInOids::UUIDOID,
-        ],
-        &[
-            verified.kid.as_str().into(),
-            to_pg(claims.sid).into(),
-            to_pg(claims.sub).into(),
-            id.into(),
-            slug.into(),
-            actor.map(to_pg).into(),
-        ],
+        &[PgBuiltInOids::TEXTOID, PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID],
+        &[verified.kid.as_str().into(), to_pg(claims.sid).into(), to_pg(claims.sub).into(), actor.map(to_pg).into()],
         |rows| {
             let row = rows.first();
-            if row.is_empty() {
-                return Ok(Err(Refusal::TOKEN));
-            }
-            let organization = organization(row.get(2)?, row.get(3)?, row.get(4)?);
-            if wanted.is_some() && organization.is_none() {
-                return Ok(Err(Refusal::ORGANIZATION));
-            }
-            let principal = Principal {
-                user_id: Some(claims.sub),
-                session_id: Some(claims.sid),
-                actor_id: actor,
-                organization,
-                ..Principal::default()
-            };
-            Ok(Ok(Identity::new(principal, row.get(1)?)?))
+            if row.is_empty() { Ok(None) } else { Ok(Some((row.get::<i64>(1)?, row.get::<String>(2)?))) }
         },
-    )
+    )?;
+    let Some((good_until, platform_role)) = session else { return Ok(Err(Refusal::TOKEN)) };
+    let organization = match workplace::choose(claims.sub, wanted)? {
+        Ok(organization) => organization,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let principal = Principal {
+        user_id: Some(claims.sub),
+        session_id: Some(claims.sid),
+        actor_id: actor,
+        platform_role: platform_role.as_deref().filter(|_| actor.is_none()).and_then(PlatformRole::parse),
+        organization,
+        ..Principal::default()
+    };
+    let mut identity = Identity::new(principal, good_until)?;
+    identity.statement_timeout = statement_timeout()?;
+    Ok(Ok(identity))
 }
 
 pub fn organization(
@@ -257,20 +253,20 @@ pub fn key_identity(key: &str) -> Verdict<Rc<Identity>> {
 
 fn ask_for_key(key: &str, prefix: &str) -> Verdict<Identity> {
     db::select(
-        "select k.id, k.hash, k.scopes, k.org_id, o.country, floor(extract(epoch from k.expires_at))::bigint
-         from crm_private.api_keys as k
-         left join crm.organizations as o on o.id = k.org_id
-         where k.prefix = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > clock_timestamp())
-             and (k.org_id is null or o.status = 'active')",
+        concat!(
+            "select k.id, k.hash, k.scopes, k.org_id, o.country, floor(extract(epoch from k.expires_at))::bigint, ",
+            standing!(),
+            " from crm_private.api_keys as k
+             left join crm.organizations as o on o.id = k.org_id
+             where k.prefix = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > clock_timestamp())"
+        ),
         &[PgBuiltInOids::TEXTOID],
         &[prefix.into()],
         |rows| {
-            let row = rows.first();
+            let row = rows.into_iter().next();
             // Also where there is none, so that the time taken does not tell which prefixes there are.
             let presented = secret::hash(key);
-            if row.is_empty() {
-                return Ok(Err(Refusal::KEY));
-            }
+            let Some(row) = row else { return Ok(Err(Refusal::KEY)) };
             let (Some(id), Some(hash), Some(scopes)) =
                 (row.get::<pgrx::Uuid>(1)?, row.get::<Vec<u8>>(2)?, row.get::<Vec<String>>(3)?)
             else {
@@ -281,6 +277,12 @@ fn ask_for_key(key: &str, prefix: &str) -> Verdict<Identity> {
             }
             let country = row.get(5)?;
             let organization = row.get::<pgrx::Uuid>(4)?;
+            if organization.is_some() && row.get::<String>(7)?.is_none() {
+                return Ok(Err(Refusal::KEY));
+            }
+            if let Some(refusal) = stopped(&row, 7)? {
+                return Ok(Err(refusal));
+            }
             let principal = Principal {
                 api_key: Some(ApiKey { id: from_pg(id), scopes }),
                 organization: organization.map(|id| ActiveOrganization { id: from_pg(id), role: None, country }),
@@ -337,8 +339,18 @@ mod tests {
     #[test]
     fn an_organization_is_named_by_id_or_slug() {
         let id = Uuid::from_u128(7);
-        assert_eq!(OrganizationRef::parse(&format!(" {id} ")), OrganizationRef::Id(id));
-        assert_eq!(OrganizationRef::parse(" Acme "), OrganizationRef::Slug("acme".into()));
+        assert_eq!(OrganizationRef::parse(&format!(" {id} ")), OrganizationRef::of_id(id));
+        assert_eq!(OrganizationRef::parse(" Acme "), OrganizationRef::of_slug("acme"));
+    }
+
+    #[test]
+    fn two_names_are_one_organization_unless_they_differ() {
+        let (id, acme) = (OrganizationRef::of_id(Uuid::from_u128(7)), OrganizationRef::of_slug("acme"));
+        let both = id.clone().and(acme.clone()).unwrap();
+        assert_eq!(both, OrganizationRef { id: Some(Uuid::from_u128(7)), slug: Some("acme".into()) });
+        assert_eq!(both.clone().and(acme.clone()), Some(both.clone()));
+        assert_eq!(both.clone().and(OrganizationRef::of_slug("other")), None);
+        assert_eq!(both.and(OrganizationRef::of_id(Uuid::from_u128(8))), None);
     }
 
     #[test]

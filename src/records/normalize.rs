@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::{CStr, CString};
 use std::rc::Rc;
 
 use pgrx::heap_tuple::PgHeapTuple;
@@ -10,7 +11,7 @@ use pgrx::prelude::*;
 use pgrx::{AllocatedByPostgres, PgBuiltInOids};
 
 use super::row::{self, Row, Rows};
-use super::rules::{Rule, Stored};
+use super::rules::{Kind, Rule, Stored};
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, from_pg, to_pg};
@@ -72,7 +73,23 @@ fn keep(rule: &Rule, value: Option<&str>, new: &mut Row, old: &Row) -> Result<()
 
 fn stored(rule: &Rule, value: &str, row: &Row) -> Result<Checked<Stored>> {
     let country = if rule.depends_on_country(value) { country_of(row)? } else { None };
-    Ok(rule.apply(value, country.as_deref()))
+    let stored = rule.apply(value, country.as_deref());
+    match &stored {
+        Ok(Stored { value: Some(name), .. }) if rule.kind == Kind::TimeZone && !is_time_zone(name) => {
+            Ok(Err("there is no such time zone".into()))
+        }
+        _ => Ok(stored),
+    }
+}
+
+/// Whether the server knows it, spelled like this: it would take any case.
+fn is_time_zone(name: &str) -> bool {
+    let Ok(name) = CString::new(name) else { return false };
+    // SAFETY: NUL-terminated; what is found lives as long as the backend.
+    unsafe {
+        let zone = pg_sys::pg_tzset(name.as_ptr());
+        !zone.is_null() && CStr::from_ptr(pg_sys::pg_get_timezone_name(zone)) == name.as_c_str()
+    }
 }
 
 /// The country of the organization the row belongs to, whoever writes it.

@@ -25,6 +25,9 @@ pub enum Kind {
     Url,
     /// So many letters, in upper case: ISO codes of countries (2) and currencies (3).
     Code(usize),
+    /// A name of the IANA database; whether it has it, whoever applies the rule asks the server.
+    TimeZone,
+    Locale,
 }
 
 /// What is stored: the column's own value and, for some kinds, a second column's.
@@ -48,9 +51,12 @@ impl Rule {
             (Some("domain"), None) => Kind::Domain,
             (Some("url"), None) => Kind::Url,
             (Some("code"), Some(letters)) => Kind::Code(length(letters)?),
+            (Some("time_zone"), None) => Kind::TimeZone,
+            (Some("locale"), None) => Kind::Locale,
             _ => {
                 return Err(
-                    "the kinds are: line <max>, text <max>, email, phone <column>, domain, url, code <letters>".into(),
+                    "the kinds are: line <max>, text <max>, email, phone <column>, domain, url, code <letters>, time_zone, locale"
+                        .into(),
                 );
             }
         };
@@ -90,6 +96,8 @@ impl Rule {
             Kind::Domain => text::domain(value)?,
             Kind::Url => text::url(value)?,
             Kind::Code(letters) => text::code(value, *letters)?,
+            Kind::TimeZone => text::time_zone(value)?,
+            Kind::Locale => text::locale(value)?,
             Kind::Phone(target) => {
                 let value = text::phone(value)?;
                 derived = Some((target.clone(), text::phone_e164(&value, country)));

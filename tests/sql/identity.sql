@@ -34,7 +34,7 @@ select is(tests.whoami(), 'nobody of none', 'without a token a caller is nobody'
 select is(
     crm.whoami(),
     '{"authenticated": false, "user_id": null, "org_id": null, "role": null, "session_id": null, "actor_id": null, "api_key_id": null,
-        "scopes": null, "platform": false, "database_role": "crm_app"}'::jsonb,
+        "scopes": null, "platform": false, "platform_role": null, "database_role": "crm_app"}'::jsonb,
     'whoami says so'
 );
 select is((select count(*) from crm.memberships), 0::bigint, 'and sees nothing');
@@ -48,7 +48,8 @@ select is(tests.whoami(), 'ann of Acme', 'and ann it is from there');
 select is(
     crm.me() - 'organizations',
     jsonb_build_object(
-        'user', jsonb_build_object('id', tests.user_id('ann'), 'email', 'ann@example.com', 'full_name', 'Ann', 'email_verified', false),
+        'user', jsonb_build_object('id', tests.user_id('ann'), 'email', 'ann@example.com', 'full_name', 'Ann', 'email_verified', false,
+            'time_zone', null, 'locale', null, 'avatar_url', null),
         'organization', jsonb_build_object('id', tests.org_id('Acme'), 'slug', 'acme', 'name', 'Acme', 'role', 'owner')
     ),
     'me() tells her profile'
@@ -89,7 +90,7 @@ select tests.nobody();
 update crm.memberships set status = 'active', ended_at = null where user_id = tests.user_id('bob');
 update crm.organizations set status = 'suspended' where id = tests.org_id('Acme');
 select tests.become_role('crm_app');
-select is(tests.refused(:'ann'), 'PT403 no access to this organization', 'a token for a suspended organization is refused');
+select is(tests.refused(:'ann'), 'PT403 this organization is suspended', 'a token for a suspended organization is refused');
 select tests.nobody();
 update crm.organizations set status = 'active' where id = tests.org_id('Acme');
 update crm_private.sessions set ended_at = now() where user_id = tests.user_id('ann');

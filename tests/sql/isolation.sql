@@ -11,6 +11,9 @@ select no_plan();
 select tests.register('ann', 'Acme');
 select tests.register('bob', 'Borg');
 select tests.hire('viewer', 'Acme', 'read_only');
+-- Both look across several organizations, too.
+select tests.register('carl', 'Carls');
+select tests.join('ann', 'Carls', 'sales'), tests.join('viewer', 'Carls', 'read_only');
 update crm.users set full_name = 'secret-borg' where id = tests.user_id('bob');
 update crm.organizations set name = 'secret-borg' where id = tests.org_id('Borg');
 

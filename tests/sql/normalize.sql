@@ -60,7 +60,9 @@ select t.tgrelid::regclass as target, words[1] as column_name, 'required' = any 
 from pg_trigger as t
 cross join lateral unnest(string_to_array(encode(t.tgargs, 'escape'), '\000')) as rule
 cross join lateral string_to_array(rule, ' ') as words
-where t.tgname = '_100_normalize' and rule <> '';
+where t.tgname = '_100_normalize' and rule <> ''
+    -- Into the others nobody inserts: profiles.sql has those.
+    and has_table_privilege('crm_app', t.tgrelid, 'insert');
 grant select on tests.rules to public;
 
 -- What a row needs.

@@ -70,7 +70,7 @@ select is(
 );
 select is(
     tests.request('crm_app', :'bob_claims', tests.bearer(:'bob', '{"x-org-id": "acme", "x-tenant-id": "borg"}')),
-    'PT400 X-Org-ID and X-Tenant-ID name different organizations', 'two headers that name different organizations are refused'
+    'PT400 X-Org-ID, X-Tenant-ID and the host name (X-Org-Subdomain) name different organizations', 'two headers that name different organizations are refused'
 );
 select is(
     tests.request('crm_app', :'ann_claims', tests.bearer(:'ann', '{"prefer": "count=planned"}')),

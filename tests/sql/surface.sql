@@ -68,6 +68,7 @@ insert into tests.functions values
     ('crm.all_scope_org_ids(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
     ('crm.authenticate(text)', 'volatile', 'unsafe', 'invoker', '{crm_app,crm_multi}'),
     ('crm.authenticate_api_key(text)', 'volatile', 'unsafe', 'invoker', '{crm_app,crm_service}'),
+    ('crm.cancel_organization(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.change_password(text,text)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.check_enrollment()', 'stable', 'restricted', 'definer', '{crm_admin,crm_owner}'),
     ('crm.check_usage()', 'stable', 'unsafe', 'definer', '{crm_admin}'),
@@ -77,13 +78,14 @@ insert into tests.functions values
     ('crm.complete_message(uuid)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
     ('crm.complete_oauth_exchange(uuid,text,text,boolean,text,text)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
     ('crm.create_api_key(text,text[],timestamp with time zone)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
-    ('crm.create_organization(text,text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
+    ('crm.create_organization(text,text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.create_platform_key(text,text[],timestamp with time zone)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
-    ('crm.create_user(text,text,text,text,uuid,text,boolean)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
+    ('crm.create_user(text,text,text,text,uuid,text,boolean)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
+    ('crm.current_rank()', 'stable', 'restricted', 'invoker', '{crm_app}'),
     ('crm.current_org_id()', 'stable', 'restricted', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
     ('crm.current_user_id()', 'stable', 'restricted', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
-    ('crm.delete_organization(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
-    ('crm.delete_user(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
+    ('crm.delete_organization(uuid,integer)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
+    ('crm.delete_user(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.end_session(uuid)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.enroll(regclass,text[],text[])', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm.explain_access(uuid,text,uuid)', 'stable', 'restricted', 'definer', '{crm_app}'),
@@ -92,20 +94,21 @@ insert into tests.functions values
     ('crm.grant_platform_role(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
     ('crm.impersonate(uuid,text,text,integer)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.invite_user(text,text)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
-    ('crm.issue_token(uuid,uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
+    ('crm.issue_token(uuid,uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.jwks()', 'stable', 'unsafe', 'definer', '{crm_admin,crm_anon,crm_app,crm_multi,crm_service,crm_worker}'),
     ('crm.leave_organization()', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
-    ('crm.link_identity(uuid,text,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
+    ('crm.link_identity(uuid,text,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.list_api_keys()', 'stable', 'restricted', 'definer', '{crm_admin,crm_app}'),
     ('crm.list_invitations()', 'stable', 'restricted', 'definer', '{crm_app}'),
-    ('crm.list_organizations()', 'stable', 'restricted', 'definer', '{crm_admin,crm_service}'),
-    ('crm.list_users(uuid)', 'stable', 'restricted', 'definer', '{crm_admin,crm_service}'),
+    ('crm.list_organizations()', 'stable', 'restricted', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
+    ('crm.list_users(uuid)', 'stable', 'restricted', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.load_demo(text)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
     ('crm.login(text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
     ('crm.login_with_id_token(text,text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
     ('crm.logout(boolean)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.me()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
     ('crm.my_permissions()', 'stable', 'restricted', 'definer', '{crm_app}'),
+    ('crm.my_org_ids()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
     ('crm.my_sessions()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
     ('crm.oauth_finish(text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
     ('crm.oauth_start(text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
@@ -121,22 +124,22 @@ insert into tests.functions values
     ('crm.register(text,text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
     ('crm.remove_member(uuid)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.recount_usage(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
-    ('crm.remove_plan_override(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
+    ('crm.remove_plan_override(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.request_email_verification()', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.request_password_reset(text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
     ('crm.reset_password(text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
-    ('crm.resume_organization(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
-    ('crm.resume_user(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
+    ('crm.resume_organization(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
+    ('crm.resume_user(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.revoke_api_key(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app}'),
     ('crm.revoke_invitation(uuid)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.revoke_platform_role(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
-    ('crm.rotate_signing_key(text,boolean)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
     ('crm.set_member_role(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
-    ('crm.set_plan(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
-    ('crm.set_plan_override(uuid,text,bigint,boolean,boolean,timestamp with time zone,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
+    ('crm.set_plan(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
+    ('crm.set_plan_override(uuid,text,bigint,boolean,boolean,timestamp with time zone,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
+    ('crm.rotate_signing_key(text,boolean)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.store_provider_keys(text,jsonb)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_worker}'),
-    ('crm.suspend_organization(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
-    ('crm.suspend_user(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_service}'),
+    ('crm.suspend_organization(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
+    ('crm.suspend_user(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.switch_org(text)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.team_scope_keys(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
     ('crm.team_scope_org_id(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
@@ -148,10 +151,11 @@ insert into tests.functions values
     ('crm.visible_user_ids()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
     ('crm.whoami()', 'stable', 'restricted', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
     ('crm_private.announce()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
-    ('crm_private.check_delegation()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
-    ('crm_private.check_scope()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
+    ('crm_private.check_delegation()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.check_scope()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.count_usage()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
-    ('crm_private.guard()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
+    ('crm_private.guard()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.guard_profile()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.install()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.keep_owner()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.make_built_in_roles()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
@@ -324,13 +328,19 @@ select set_eq(
     $$select * from tests.grants$$,
     'these are the rights on tables'
 );
-select is_empty(
-    $$select attrelid::regclass, attname, attacl
-      from pg_attribute
-      where attacl is not null and attrelid in (
-          select oid from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
-      )$$,
-    'there are no rights on single columns'
+select set_eq(
+    $$select a.attrelid::regclass::text as target, a.attname::text as column_name, acl.grantee::regrole::text as grantee,
+          lower(acl.privilege_type) as privilege
+      from pg_attribute as a
+      cross join lateral aclexplode(a.attacl) as acl
+      where a.attrelid in (select oid from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace))$$,
+    $$select target, column_name, grantee, 'update' as privilege
+      from (values
+              ('crm.organizations', '{name,country,currency,time_zone}'::text[]),
+              ('crm.users', '{full_name,time_zone,locale,avatar_url}')
+          ) as profiles (target, columns),
+          unnest(columns) as column_name, unnest('{crm_app,crm_multi}'::text[]) as grantee$$,
+    'these are the rights on single columns'
 );
 select is_empty(
     $$select oid::regclass, relkind
@@ -389,6 +399,9 @@ select set_eq(
       select format('crm.%s', target), format('%s_select_app', target), 'select', '{crm_app}'
       from unnest('{permissions,built_in_roles,built_in_permissions}'::text[]) as target
       union all
+      select format('crm.%s', target), format('%s_update_%s', target, who), 'update', array['crm_' || who]
+      from unnest('{organizations,users}'::text[]) as target, unnest('{app,multi}'::text[]) as who
+      union all
       select target, format('%s_all_definer', split_part(target, '.', 2)), 'all', '{crm_definer}'
       from unnest('{crm.organizations,crm.users,crm.memberships,crm.plans,crm.permissions,crm.built_in_roles,crm.built_in_permissions,crm.roles,crm.role_permissions,'
           'crm.groups,crm.group_members,crm.group_permissions,crm.group_roles}'::text[] || '{crm_private.plan_overrides,crm_private.usage,crm_private.usage_deltas,crm_private.api_key_uses,crm_private.api_keys,crm_private.identity_providers,crm_private.invitations,crm_private.login_failures,crm_private.messages,crm_private.oauth_flows,crm_private.one_time_tokens,crm_private.passwords,crm_private.platform_members,crm_private.refresh_tokens,crm_private.schema_version,crm_private.sessions,crm_private.settings,crm_private.signing_keys,crm_private.user_identities}'::text[]) as target
@@ -440,6 +453,7 @@ select set_eq(
         ('crm.accounts', '_400_scope', 'crm_private.check_scope()', 'O'),
         ('crm.contacts', '_100_normalize', 'crm_private."normalize"()', 'O'),
         ('crm.contacts', '_400_scope', 'crm_private.check_scope()', 'O'),
+        ('crm.groups', '_400_delegation', 'crm_private.check_delegation()', 'O'),
         ('crm.group_members', '_400_delegation', 'crm_private.check_delegation()', 'O'),
         ('crm.group_permissions', '_100_normalize', 'crm_private."normalize"()', 'O'),
         ('crm.group_permissions', '_400_delegation', 'crm_private.check_delegation()', 'O'),
@@ -456,9 +470,18 @@ select set_eq(
         ('crm.group_permissions', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm.group_roles', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm.memberships', '_900_announce', 'crm_private.announce()', 'A'),
+        ('crm.organizations', '_100_normalize', 'crm_private."normalize"()', 'O'),
+        ('crm.organizations', '_300_guard', 'crm_private.guard_profile()', 'O'),
+        ('crm.organizations', '_300_guard_row', 'crm_private.guard_profile()', 'O'),
+        ('crm.organizations', '_500_touch', 'crm_private.stamp()', 'O'),
         ('crm.organizations', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm.role_permissions', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm.roles', '_900_announce', 'crm_private.announce()', 'A'),
+        ('crm.users', '_100_normalize', 'crm_private."normalize"()', 'O'),
+        ('crm.users', '_300_guard', 'crm_private.guard_profile()', 'O'),
+        ('crm.users', '_300_guard_row', 'crm_private.guard_profile()', 'O'),
+        ('crm.users', '_500_touch', 'crm_private.stamp()', 'O'),
+        ('crm.users', '_900_announce_delete', 'crm_private.announce()', 'A'),
         ('crm.users', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm_private.api_keys', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm_private.identity_providers', '_900_announce', 'crm_private.announce()', 'A'),

@@ -90,7 +90,9 @@ select (select count(*) from crm.contacts) as read_only_contacts, (select count(
     (select count(*) from crm.roles) + (select count(*) from crm.built_in_roles) as read_only_role_rows,
     (select count(*) from crm.permissions) + (select count(*) from crm.built_in_permissions) > 0 as read_only_permission_rows,
     (select count(*) from crm.role_permissions) + (select count(*) from crm.groups) + (select count(*) from crm.group_members)
-        + (select count(*) from crm.group_permissions) + (select count(*) from crm.group_roles) as read_only_group_rows
+        + (select count(*) from crm.group_permissions) + (select count(*) from crm.group_roles) as read_only_group_rows,
+    cardinality(crm.my_org_ids()) as read_only_mine
+    cardinality(crm.my_org_ids()) as read_only_mine
 \gset
 select pg_current_xact_id_if_assigned() is null as read_only_unassigned \gset
 commit;
@@ -134,7 +136,7 @@ where p.pronamespace = 'crm'::regnamespace and p.provolatile <> 'v'
 \gset
 
 begin;
-select plan(35);
+select plan(36);
 select is(:'inside'::text, 'true', 'inside the transaction ann is known');
 select is(:'after_commit'::text, 'false', 'after COMMIT nobody is');
 select is(:'after_chain'::text, 'false', 'after COMMIT AND CHAIN nobody is');
@@ -160,8 +162,8 @@ select is(:'read_only_feature'::text || :'read_only_usage' || :'read_only_plans'
 select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s list_organizations() and list_users(), the worker''s providers_to_fetch() and the DBA''s check_enrollment() and check_usage(), too');
 select is(
     :'stable_functions'::text,
-    'all_scope_org_id, all_scope_org_ids, check_enrollment, check_usage, current_org_id, current_user_id, explain_access, feature_enabled, jwks, list_api_keys, list_invitations, '
-        'list_organizations, list_users, me, my_permissions, my_sessions, openid_configuration, org_ids_for_user, own_scope_user_id, permitted_org_id, '
+    'all_scope_org_id, all_scope_org_ids, check_enrollment, check_usage, current_org_id, current_rank, current_user_id, explain_access, feature_enabled, jwks, list_api_keys, list_invitations, '
+        'list_organizations, list_users, me, my_org_ids, my_permissions, my_sessions, openid_configuration, org_ids_for_user, own_scope_user_id, permitted_org_id, '
         'permitted_org_ids, providers_to_fetch, readable_roles, team_scope_keys, team_scope_org_id, team_user_ids, usage, visible_user_ids, whoami',
     'these are all the functions that PostgREST runs in READ ONLY transactions: a new one belongs into this file'
 );
@@ -174,7 +176,8 @@ select ok(:'writable_unassigned', 'without taking a transaction id');
 select is(:'across_contacts'::text, '2', 'ann reads across her organizations');
 select ok(:'across_unassigned', 'without taking a transaction id');
 select ok(:'anonymous_unassigned', 'nor does an anonymous request take one');
-select is(:'read_only_tenants'::text, '1', 'ann sees one organization while she works in it');
+select is(:'read_only_tenants'::text, '2', 'ann sees both of her organizations while she works in one');
+select is(:'read_only_tenants'::text, :'read_only_mine'::text, 'which my_org_ids() tells');
 select is(:'across_people'::text, '2', 'across her organizations she sees bob, too');
 select * from finish();
 rollback;

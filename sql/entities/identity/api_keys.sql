@@ -52,9 +52,11 @@ create table crm_private.platform_members (
     constraint platform_members_role_check check (role in ('super_admin', 'support'))
 );
 
-comment on table crm_private.platform_members is 'People who work for the platform; they alone can impersonate.';
+comment on table crm_private.platform_members is
+    'People who work for the platform: support looks and impersonates, super_admin may whatever the platform may.';
 
-create trigger _900_announce after update or delete or truncate on crm_private.platform_members
+-- Also a new one: what is remembered of the user says that there is none.
+create trigger _900_announce after insert or update or delete or truncate on crm_private.platform_members
     for each statement execute function crm_private.announce();
 
 -- Also where rows arrive by replication.

@@ -56,6 +56,7 @@ comment on column crm_private.one_time_tokens.user_id is
 
 create table crm_private.messages (
     id uuid not null default crm.uuid_v7(),
+    org_id uuid,
     kind text not null,
     recipient text,
     content jsonb not null default '{}',
@@ -66,16 +67,19 @@ create table crm_private.messages (
     attempts integer not null default 0,
     finished_at timestamptz,
     constraint messages_pkey primary key (id),
+    constraint messages_org_id_fkey foreign key (org_id) references crm.organizations (id) on delete cascade,
     constraint messages_kind_check check (kind in ('password_reset', 'email_verification', 'invitation', 'password_changed')),
     constraint messages_finished_forgets_check check (finished_at is null or secret is null)
 );
 
 create index messages_waiting_idx on crm_private.messages (id) where finished_at is null;
+create index messages_org_id_idx on crm_private.messages (org_id);
 create index messages_expires_at_idx on crm_private.messages (expires_at);
 
 alter table crm_private.messages alter column secret set statistics 0;
 
 comment on table crm_private.messages is 'What is to be sent to people; crm.claim_messages() hands it to whoever delivers it.';
+comment on column crm_private.messages.org_id is 'The organization that invites, with which the message goes; null for what is between a person and the platform.';
 comment on column crm_private.messages.secret is 'The token the message carries; gone as soon as the message is delivered.';
 
 alter table crm_private.invitations enable row level security, force row level security;

@@ -92,8 +92,13 @@ create trigger _900_announce after update or delete or truncate on crm_private.s
     for each statement execute function crm_private.announce();
 create trigger _900_announce after update or delete or truncate on crm.organizations
     for each statement execute function crm_private.announce('permissions');
-create trigger _900_announce after update or delete or truncate on crm.users
+create trigger _900_announce_delete after delete or truncate on crm.users
     for each statement execute function crm_private.announce('permissions');
+-- A new name or picture makes nobody somebody else, and anybody may change theirs as often as they like.
+create trigger _900_announce after update on crm.users
+    for each row
+    when (new.status <> old.status or new.id <> old.id)
+    execute function crm_private.announce('permissions');
 -- Also a new one: it can end being a member of one organization only, where nothing else says which is meant.
 create trigger _900_announce after insert or update or delete or truncate on crm.memberships
     for each statement execute function crm_private.announce('permissions');
@@ -101,6 +106,7 @@ create trigger _900_announce after insert or update or delete or truncate on crm
 -- Also where rows arrive by replication.
 alter table crm_private.settings enable always trigger _900_announce;
 alter table crm.organizations enable always trigger _900_announce;
+alter table crm.users enable always trigger _900_announce_delete;
 alter table crm.users enable always trigger _900_announce;
 alter table crm.memberships enable always trigger _900_announce;
 

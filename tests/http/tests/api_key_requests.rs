@@ -86,7 +86,7 @@ fn a_key_says_who_it_is() {
         json!({
             "authenticated": true, "user_id": null, "org_id": owner.organization.id, "role": null, "session_id": null,
             "actor_id": null, "api_key_id": key.id, "scopes": ["accounts.*", "contacts.read"], "platform": false,
-            "database_role": "crm_app",
+            "platform_role": null, "database_role": "crm_app",
         })
     );
     assert_eq!(key.get("/rpc/current_user_id").expect(200).json(), Value::Null);

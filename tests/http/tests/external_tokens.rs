@@ -29,7 +29,7 @@ fn a_user_works_with_the_tokens_of_an_issuer_that_is_accepted() {
         let expected = json!({
             "authenticated": true, "user_id": accepted.user.user, "org_id": accepted.user.organization.id,
             "role": "owner", "session_id": null, "actor_id": null, "api_key_id": null, "scopes": null,
-            "platform": false, "database_role": "crm_app",
+            "platform": false, "platform_role": null, "database_role": "crm_app",
         });
         assert_eq!(whoami, expected);
         assert_eq!(external.get("/rpc/me").expect(200).json()["user"]["email"], json!(accepted.user.email));

@@ -34,6 +34,7 @@ fn functions(victim: &Actor) -> Vec<(&'static str, Value, &'static str)> {
         ("list_organizations", json!({}), "organizations.read"),
         ("suspend_organization", json!({ "org_id": org, "reason": "Refused" }), "organizations.update"),
         ("resume_organization", json!({ "org_id": org }), "organizations.update"),
+        ("cancel_organization", json!({ "org_id": org, "reason": "Refused" }), "organizations.update"),
         ("delete_organization", json!({ "org_id": org }), "organizations.delete"),
         (
             "create_user",
@@ -197,6 +198,7 @@ fn about(victim: &Actor, declared: &str) -> String {
         ("slug" | "subject", _) => unique("new"),
         ("permission", _) => "contacts.read".into(),
         (_, "boolean") => "false".into(),
+        (_, "integer") => "1".into(),
         _ => "Refused".into(),
     };
     format!("'{value}'")

@@ -143,7 +143,7 @@ from (values
 select is(
     crm.authenticate_api_key(:'all') - array['api_key_id'],
     jsonb_build_object('authenticated', true, 'user_id', null, 'org_id', tests.org_id('Acme'), 'role', null, 'session_id', null, 'actor_id', null,
-        'scopes', '{*.*}'::text[], 'platform', false), 'it tells what the key is'
+        'scopes', '{*.*}'::text[], 'platform', false, 'platform_role', null), 'it tells what the key is'
 );
 select is(tests.outcome('select crm.me()'), '42501 an API key is nobody', 'which is nobody');
 select tests.try('x');
@@ -168,8 +168,8 @@ select is(tests.after(change), said, sentence)
 from (values
     ('select 1', '1 rows', 'the key is good'), ('update crm_private.api_keys set expires_at = now()', :refused, 'not when it has expired'),
     ('update crm_private.api_keys set revoked_at = now()', :refused, 'nor when it is revoked'),
-    ('update crm.organizations set status = ''suspended''', :refused, 'nor when its organization is suspended'),
-    ('update crm.organizations set status = ''cancelled''', :refused, 'or cancelled'), ('delete from crm.organizations', :refused, 'or deleted'),
+    ('update crm.organizations set status = ''suspended''', 'PT403 this organization is suspended', 'nor when its organization is suspended'),
+    ('update crm.organizations set status = ''cancelled''', 'PT403 this organization was cancelled', 'or cancelled'), ('delete from crm.organizations', :refused, 'or deleted'),
     ('update crm.users set status = ''disabled''', '1 rows', 'though who made it may be disabled'), ('delete from crm.users where full_name = ''Ann''', '1 rows', 'or deleted')
 ) as cases (change, said, sentence);
 

@@ -7,9 +7,10 @@ create table tests.triggers (target regclass, name text, credential text, statem
 \set token 'PT401 the access token is not valid'
 insert into tests.triggers values
     ('crm_private.settings', '_900_announce', 'ann', 'update crm_private.settings set issuer = ''other''', :'token'),
-    ('crm.organizations', '_900_announce', 'ann', 'update crm.organizations set status = ''suspended''', 'PT403 no access to this organization'),
+    ('crm.organizations', '_900_announce', 'ann', 'update crm.organizations set status = ''suspended''', 'PT403 this organization is suspended'),
     ('crm.users', '_900_announce', 'ann', 'update crm.users set status = ''disabled''', :'token'),
     ('crm.memberships', '_900_announce', 'ann', 'update crm.memberships set role = ''sales'' where user_id = tests.user_id(''ann'')', 'accepted sales'),
+    ('crm.users', '_900_announce_delete', 'ann', 'delete from crm.users where full_name = ''Ann''', :'token'),
     ('crm_private.signing_keys', '_900_announce', 'ann', 'delete from crm_private.signing_keys', :'token'),
     ('crm_private.sessions', '_900_announce', 'ann', 'update crm_private.sessions set ended_at = now()', :'token'),
     ('crm_private.sessions', '_900_announce_delete', 'ann', 'delete from crm_private.sessions', :'token'),

@@ -7,6 +7,16 @@ select no_plan();
 select tests.register('ann', 'Acme');
 select tests.register('bob', 'Borg');
 select tests.hire('sales', 'Acme', 'sales');
+select tests.register('sam', 'Sams');
+select tests.register('sue', 'Sues');
+select crm.grant_platform_role(tests.user_id('sam'), 'super_admin'), crm.grant_platform_role(tests.user_id('sue'), 'support');
+create table tests.service_tokens as
+select 'sam' as person, crm.issue_token(tests.user_id('sam'), tests.org_id('Sams')) ->> 'access_token' as token;
+grant select, insert on tests.service_tokens to public;
+select tests.become('sue', 'Sues');
+insert into tests.service_tokens
+select 'bob of sue', crm.impersonate(tests.user_id('bob'), 'help', 'borg') ->> 'access_token';
+select tests.nobody();
 create table tests.keys (name text primary key, key text not null);
 grant select on tests.keys to public;
 create function tests.try(call text) returns text language sql volatile as $$
@@ -30,6 +40,7 @@ insert into tests.functions values
     ('crm.create_organization(''New'')', 'organizations.create'), ('count(*) from crm.list_organizations()', 'organizations.read'),
     ('crm.suspend_organization(tests.org_id(''Acme''), ''unpaid'')', 'organizations.update'),
     ('crm.resume_organization(tests.org_id(''Acme''))', 'organizations.update'),
+    ('crm.cancel_organization(tests.org_id(''Acme''), ''gone'')', 'organizations.update'),
     ('crm.delete_organization(tests.org_id(''Acme''))', 'organizations.delete'), ('crm.create_user(''new@example.com'')', 'users.create'),
     ('crm.list_users(tests.org_id(''Borg''))', 'users.read'), ('crm.suspend_user(tests.user_id(''ann''))', 'users.update'),
     ('crm.resume_user(tests.user_id(''ann''))', 'users.update'), ('crm.delete_user(tests.user_id(''sales''))', 'users.delete'),
@@ -59,12 +70,29 @@ begin
     return next is(tests.try(call), '1 rows', format('so may a key with %s', permission));
     perform tests.become_key('without ' || permission);
     return next is(tests.try(call), refused, 'not one with everything else');
-    foreach role in array '{crm_anon,crm_app,crm_multi,crm_worker,crm_backup}'::text[] loop
+    foreach role in array '{crm_app,crm_multi}'::text[] loop
+        perform tests.become_role(role);
+        return next is(tests.try(call), refused, format('nor %s without an identity', role));
+    end loop;
+    foreach role in array '{crm_anon,crm_worker,crm_backup}'::text[] loop
         perform tests.become_role(role);
         return next is(tests.try(call), '42501 permission denied for function ' || substring(call from '\.(\w+)'), format('%s may not call %s', role, call));
     end loop;
     perform tests.become('ann', 'Acme');
-    return next is(tests.try(call), '42501 permission denied for function ' || substring(call from '\.(\w+)'), 'nor may ann, an owner');
+    return next is(tests.try(call), refused, 'nor may ann, an owner');
+    perform tests.become('sam', 'Sams');
+    return next is(tests.try(call), '1 rows', 'sam, a super admin, may');
+    perform tests.become('sue', 'Sues');
+    return next is(
+        tests.try(call), case when permission in ('organizations.read', 'users.read') then '1 rows' else refused end,
+        'sue, who is support, only looks'
+    );
+    perform tests.nobody();
+    perform set_config('role', 'crm_app', true);
+    perform crm.authenticate((select token from tests.service_tokens where person = 'sam'));
+    return next is(tests.try(call), refused, 'with a token that was issued for sam, nobody may');
+    perform crm.authenticate((select token from tests.service_tokens where person = 'bob of sue'));
+    return next is(tests.try(call), refused, 'nor may sue, acting as bob');
 end
 $$;
 select tests.may(call, permission) from tests.functions;
@@ -161,9 +189,10 @@ select is(
     (select row(status, status_reason, status_changed_at = now())::text from crm.list_organizations() where slug = 'acme'), '(suspended,unpaid,t)',
     'and listed so'
 );
+select to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as since \gset
 select tests.become_role('crm_app');
-select is(tests.try(format('crm.authenticate(%L)', :'ann')), 'PT403 no access to this organization', 'ann''s token is refused');
-select is(tests.try(format('crm.authenticate_api_key(%L)', :'all_of_acme')), 'PT401 the API key is not valid', 'and Acme''s key');
+select is(tests.try(format('crm.authenticate(%L)', :'ann')), 'PT403 this organization is suspended / Since ' || :'since' || '. Reason: unpaid', 'ann''s token is refused, with the reason');
+select is(tests.try(format('crm.authenticate_api_key(%L)', :'all_of_acme')), 'PT403 this organization is suspended / Since ' || :'since' || '. Reason: unpaid', 'and Acme''s key');
 select tests.become_role('crm_service');
 select is(
     crm.resume_organization(tests.org_id('Acme')) - 'id', '{"slug": "acme", "name": "Acme", "status": "active", "status_reason": null}',
@@ -190,8 +219,8 @@ from (values
     ('crm.delete_organization(null)', '22023 org_id: is missing', 'none is deleted'),
     ('crm.list_users(gen_random_uuid())', '0 rows', 'an unknown one has no users')
 ) as cases (call, problem, sentence);
-select is(crm.delete_organization(:'cancelled'), '{"deleted": 1}', 'one is deleted');
-select is(crm.delete_organization(:'cancelled'), '{"deleted": 0}', 'once');
+select is(crm.delete_organization(:'cancelled'), '{"deleted": 1, "rows": 0, "done": true}', 'one is deleted');
+select is(crm.delete_organization(:'cancelled'), '{"deleted": 0, "rows": 0, "done": true}', 'once');
 
 -- Users -----------------------------------------------------------------------------------------------------------------------------
 
