@@ -6,6 +6,7 @@
 
 pub mod actor;
 pub mod admin;
+pub mod document;
 pub mod everybodys;
 pub mod fixture;
 pub mod forgery;
@@ -15,8 +16,10 @@ pub mod issuer;
 pub mod machine;
 pub mod mailbox;
 pub mod openapi;
+pub mod permissions;
 pub mod raw;
 pub mod sql;
+pub mod team;
 pub mod token;
 pub mod victim;
 

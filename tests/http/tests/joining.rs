@@ -45,7 +45,7 @@ fn role_in(organization: &Actor, person: &Actor) -> Option<String> {
 #[test]
 fn a_user_joins_in_their_own_session_and_keeps_password_and_name() {
     let (owner, person) = (Actor::with_contacts(1), Actor::register_as("Paul Person"));
-    let token = invite(&owner, &person.email, "manager");
+    let token = invite(&owner, &person.email, "support");
     let arguments = json!({ "token": token, "password": password(), "full_name": "Somebody Else" });
     let welcome = person.post("/rpc/accept_invitation", &arguments).expect(200).json();
     assert_eq!((&welcome["user"]["id"], &welcome["user"]["full_name"]), (&json!(person.user), &json!("Paul Person")));
@@ -53,7 +53,7 @@ fn a_user_joins_in_their_own_session_and_keeps_password_and_name() {
     assert_eq!(welcome["organization"]["slug"], json!(owner.organization.slug));
     assert_eq!(welcome["organizations"].as_array().unwrap().len(), 2);
     let joined = person.with_token(&text(&welcome["access_token"]));
-    assert_eq!(joined.get("/rpc/whoami").expect(200).json()["role"], "manager");
+    assert_eq!(joined.get("/rpc/whoami").expect(200).json()["role"], "support");
     assert_eq!(joined.count("contacts"), 1);
     // The session they came with goes on where it was.
     assert_eq!(person.count("contacts"), 0);

@@ -26,7 +26,9 @@ fn queries(role: &str) -> Vec<(String, String)> {
              and (r.typtype <> 'p' or r.typname in ('record', 'void'))
              and has_schema_privilege($1, n.oid, 'usage') and has_function_privilege($1, p.oid, 'execute')
              -- These end or replace the identity, or hand secrets to whom they are for.
-             and p.oid <> all ('{crm.logout,crm.pre_request,crm.claim_messages,crm.claim_oauth_exchanges}'::regproc[])",
+             and p.oid <> all ('{
+                 crm.logout,crm.leave_organization,crm.pre_request,crm.claim_messages,crm.claim_oauth_exchanges
+             }'::regproc[])",
         &[&role],
     );
     rows.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()

@@ -1,0 +1,511 @@
+//! Roles and groups of an organization's own: what they let people do, from the next request on.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::thread;
+
+use crm_http_tests::actor::{Actor, id_of};
+use crm_http_tests::http::{Request, Response, text};
+use crm_http_tests::machine::{Key, forbidden, many};
+use crm_http_tests::{admin, all, document, setting, sql, team, unique};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// An organization with somebody of this role, a colleague in a group of theirs, and somebody else; each with a contact
+/// called like them.
+struct Office {
+    owner: Actor,
+    actor: Actor,
+    colleague: Actor,
+    other: Actor,
+    group: Uuid,
+}
+
+const OWN: &str = "Own";
+const TEAM: &str = "Team";
+const OTHER: &str = "Other";
+const NOBODY: &str = "Nobody";
+
+impl Office {
+    fn of(role: &str) -> Self {
+        let owner = Actor::register();
+        let [actor, colleague, other] = [role, "sales", "sales"].map(|role| Actor::member(&owner.organization, role));
+        let group = team::group(&owner, &[&actor, &colleague]);
+        for (name, person) in [(OWN, Some(&actor)), (TEAM, Some(&colleague)), (OTHER, Some(&other)), (NOBODY, None)] {
+            admin::execute(
+                "with account as (
+                     insert into crm.accounts (org_id, name, owner_id) values ($1, $2, $3) returning id
+                 )
+                 insert into crm.contacts (org_id, last_name, account_id, owner_id, external_id)
+                 select $1, $2, id, $3, lower($2) from account",
+                &[&owner.organization.id, &name, &person.map(|person| person.user)],
+            );
+        }
+        Self { owner, actor, colleague, other, group }
+    }
+
+    fn contact(&self, name: &str) -> Value {
+        admin::value(
+            "select to_jsonb(c) from crm.contacts as c where org_id = $1 and external_id = lower($2)",
+            &[&self.owner.organization.id, &name],
+        )
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("/contacts?id=eq.{}", id_of(&self.contact(name)))
+    }
+
+    /// Whether PATCH changes the contact, and whether that is told.
+    fn changes(&self, name: &str) -> u16 {
+        let (before, answer) =
+            (self.contact(name), self.actor.patch(&self.path(name), &json!({ "title": unique("x") })));
+        let changed = self.contact(name) != before;
+        let told = answer.status == 200 && answer.rows().len() == 1;
+        assert_eq!(changed, told, "{answer}");
+        answer.status
+    }
+}
+
+fn names(answer: &Response) -> Vec<String> {
+    let mut names = answer.column("last_name");
+    names.sort();
+    names
+}
+
+/// The names of the contacts that somebody sees, in every one of many requests at once over PostgREST's connections, and
+/// in SQL over one that knew them before.
+fn seen(actor: &Actor) -> Vec<String> {
+    let answers: BTreeSet<Vec<String>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..6)
+            .map(|_| scope.spawn(|| (0..3).map(|_| names(&actor.get("/contacts").expect(200))).collect::<Vec<_>>()))
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    let in_sql: Vec<String> = sql::session(|client| {
+        let mut transaction = sql::begin_request(client, actor.token()).unwrap();
+        let names = "select coalesce(array_agg(last_name order by last_name), '{}') from crm.contacts";
+        transaction.query_one(names, &[]).unwrap().get(0)
+    });
+    assert_eq!(answers, BTreeSet::from([in_sql.clone()]), "HTTP, SQL");
+    in_sql
+}
+
+fn refused(answer: &Response) -> Result<(), String> {
+    if (answer.status, answer.code().as_str()) == (403, "42501") {
+        Ok(())
+    } else {
+        Err(format!("403 expected: {answer}"))
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- as documented
+
+#[test]
+fn an_administrator_pastes_the_lines_of_the_document_and_they_work() {
+    let office = Office::of("sales");
+    let administrator = Actor::member(&office.owner.organization, "admin");
+    let lines = document::shell_block(&document::read("docs/permissions.md"), "## Own roles and groups");
+    assert!(lines.contains("\"user_id\": \"…\""), "{lines}");
+    let lines = lines.replace("\"user_id\": \"…\"", &format!("\"user_id\": \"{}\"", office.actor.user));
+    let run = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &lines])
+        .env("API", setting("CRM_TEST_URL"))
+        .env("AUTH", format!("Authorization: Bearer {}", administrator.token()))
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{shown}{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(
+        serde_json::from_str::<Value>(&shown).unwrap(),
+        json!({ "user_id": office.actor.user, "role": "analyst" })
+    );
+    // A role that sees all contacts and changes those of its teams.
+    assert_eq!(seen(&office.actor), [NOBODY, OTHER, OWN, TEAM]);
+    assert_eq!([OWN, TEAM, OTHER, NOBODY].map(|name| office.changes(name)), [200, 200, 403, 403]);
+    refused(&office.actor.delete(&office.path(OWN))).unwrap();
+    refused(&office.actor.post("/contacts", &json!({ "last_name": "New" }))).unwrap();
+    assert_eq!(office.actor.get("/accounts").expect(200).text(), "[]");
+}
+
+#[test]
+fn an_administrator_widens_a_built_in_role_as_the_document_says() {
+    let (office, elsewhere) = (Office::of("sales"), Office::of("sales"));
+    let document = document::read("docs/permissions.md");
+    let row = document.split('`').find(|text| text.starts_with("{\"role\": \"sales\"")).unwrap();
+    assert_eq!(seen(&office.actor), [OWN]);
+    let added = office.owner.insert("role_permissions", &serde_json::from_str(row).unwrap());
+    // Lets its salespeople see all contacts, and in no other organization.
+    assert_eq!(seen(&office.actor), [NOBODY, OTHER, OWN, TEAM]);
+    assert_eq!(seen(&elsewhere.actor), [OWN]);
+    assert_eq!([OWN, TEAM].map(|name| office.changes(name)), [200, 403]);
+    team::take_away(&office.owner, "role_permissions", id_of(&added));
+    assert_eq!(seen(&office.actor), [OWN]);
+}
+
+// ---------------------------------------------------------------------------------------------- where permissions come from
+
+/// Grants something in one way, and takes it away again: both are in force at the next request, with the same token.
+fn comes_and_goes(role: &str, change: impl Fn(&Office) -> (&'static str, Uuid), with: &[&str], without: &[&str]) {
+    let office = Office::of(role);
+    for _ in 0..2 {
+        assert_eq!(seen(&office.actor), without);
+        let (table, id) = change(&office);
+        assert_eq!(seen(&office.actor), with);
+        team::take_away(&office.owner, table, id);
+    }
+    assert_eq!(seen(&office.actor), without);
+}
+
+#[test]
+fn what_a_role_is_given_is_in_force_at_the_next_request() {
+    let widen = |office: &Office| ("role_permissions", team::widen(&office.owner, "sales", "contacts.read", "team"));
+    comes_and_goes("sales", widen, &[OWN, TEAM], &[OWN]);
+}
+
+#[test]
+fn what_a_group_is_given_is_in_force_at_the_next_request() {
+    let give = |office: &Office| {
+        let row = json!({ "group_id": office.group, "permission": "contacts.*", "scope": "all" });
+        ("group_permissions", id_of(&office.owner.insert("group_permissions", &row)))
+    };
+    comes_and_goes("sales", give, &[NOBODY, OTHER, OWN, TEAM], &[OWN]);
+}
+
+#[test]
+fn the_role_of_a_group_is_in_force_at_the_next_request() {
+    let give = |office: &Office| {
+        let row = json!({ "group_id": office.group, "role": "manager" });
+        ("group_roles", id_of(&office.owner.insert("group_roles", &row)))
+    };
+    comes_and_goes("sales", give, &[OWN, TEAM], &[OWN]);
+}
+
+#[test]
+fn who_joins_a_group_is_seen_by_its_managers_at_the_next_request() {
+    let put = |office: &Office| ("group_members", team::put_into(&office.owner, office.group, &office.other));
+    comes_and_goes("manager", put, &[OTHER, OWN, TEAM], &[OWN, TEAM]);
+}
+
+#[test]
+fn a_group_that_is_deleted_takes_what_it_gave() {
+    let office = Office::of("manager");
+    let wide = team::group(&office.owner, &[&office.actor]);
+    office.owner.insert("group_permissions", &json!({ "group_id": wide, "permission": "*.read", "scope": "all" }));
+    assert_eq!(seen(&office.actor), [NOBODY, OTHER, OWN, TEAM]);
+    team::take_away(&office.owner, "groups", wide);
+    assert_eq!(seen(&office.actor), [OWN, TEAM]);
+    team::take_away(&office.owner, "groups", office.group);
+    assert_eq!(seen(&office.actor), [OWN]);
+}
+
+#[test]
+fn a_scope_that_is_changed_is_in_force_at_the_next_request() {
+    let office = Office::of("read_only");
+    let role = team::role(&office.owner, 10, &[]);
+    let id = team::widen(&office.owner, &role, "contacts.*", "own");
+    let given = json!({ "user_id": office.actor.user, "role": role });
+    office.owner.post("/rpc/set_member_role", &given).expect(200);
+    for (scope, sees) in [
+        ("own", &[OWN][..]),
+        ("team", &[OWN, TEAM]),
+        ("all", &[NOBODY, OTHER, OWN, TEAM]),
+        ("team", &[OWN, TEAM]),
+        ("own", &[OWN]),
+    ] {
+        office.owner.patch(&format!("/role_permissions?id=eq.{id}"), &json!({ "scope": scope })).expect(200);
+        assert_eq!(seen(&office.actor), sees, "{scope}");
+    }
+}
+
+#[test]
+fn writing_comes_and_goes_with_the_grant_too() {
+    let office = Office::of("read_only");
+    let insert = || office.actor.request("POST", "/contacts").json(&json!({ "last_name": "x" })).send();
+    for _ in 0..2 {
+        assert_eq!(many(insert), [403]);
+        let given = team::widen(&office.owner, "read_only", "contacts.create", "own");
+        assert_eq!(many(insert), [201]);
+        team::take_away(&office.owner, "role_permissions", given);
+    }
+    assert_eq!(many(insert), [403]);
+}
+
+#[test]
+fn a_role_keeps_its_people_when_it_is_renamed_and_cannot_go_while_it_has_some() {
+    let office = Office::of("read_only");
+    let (role, renamed) = (team::role(&office.owner, 10, &[("contacts.read", "own")]), team::role_name());
+    let given = json!({ "user_id": office.actor.user, "role": role });
+    office.owner.post("/rpc/set_member_role", &given).expect(200);
+    office.owner.patch(&format!("/roles?name=eq.{role}"), &json!({ "name": renamed })).expect(200);
+    assert_eq!(office.actor.get("/rpc/whoami").expect(200).json()["role"], json!(renamed));
+    assert_eq!(seen(&office.actor), [OWN]);
+    let path = format!("/roles?name=eq.{renamed}");
+    office.owner.delete(&path).expect(409);
+    assert_eq!(seen(&office.actor), [OWN]);
+    let given = json!({ "user_id": office.actor.user, "role": "read_only" });
+    office.owner.post("/rpc/set_member_role", &given).expect(200);
+    assert_eq!(office.owner.delete(&path).expect(200).rows().len(), 1);
+    assert_eq!(office.owner.get(&format!("/role_permissions?role=eq.{renamed}")).expect(200).text(), "[]");
+}
+
+#[test]
+fn nobody_changes_or_deletes_a_built_in_role_or_adds_to_the_owners() {
+    let office = Office::of("admin");
+    let attempts = |who: &Actor| {
+        [
+            who.patch("/roles?name=eq.sales", &json!({ "title": "x" })),
+            who.patch("/roles?name=eq.sales", &json!({ "built_in": false })),
+            who.delete("/roles?name=eq.sales"),
+            who.post("/roles", &json!({ "name": team::role_name(), "built_in": true })),
+            who.post("/role_permissions", &json!({ "role": "owner", "permission": "contacts.read", "scope": "all" })),
+        ]
+    };
+    for who in [&office.actor, &office.owner] {
+        all(attempts(who), |answer| refused(&answer));
+    }
+    for (row, status) in [
+        (json!({ "role": "sales", "permission": "nothing.read", "scope": "all" }), 400),
+        (json!({ "role": "sales", "permission": "contacts.fly", "scope": "all" }), 400),
+        (json!({ "role": "sales", "permission": "contacts", "scope": "all" }), 400),
+        (json!({ "role": "sales", "permission": "contacts.read", "scope": "everybody" }), 400),
+        (json!({ "role": "nobodys", "permission": "contacts.read", "scope": "all" }), 403),
+    ] {
+        let answer = office.owner.post("/role_permissions", &row);
+        assert_eq!(answer.status, status, "{answer}");
+    }
+}
+
+#[test]
+fn an_administrator_is_shown_the_role_they_make_and_the_one_they_change() {
+    let office = Office::of("admin");
+    for who in [&office.owner, &office.actor] {
+        let name = team::role_name();
+        let made = who.request("POST", "/roles").prefer("return=representation").json(&json!({ "name": name })).send();
+        let made = made.expect(201).rows().remove(0);
+        assert_eq!((&made["name"], &made["rank"], &made["built_in"]), (&json!(name), &json!(10), &json!(false)));
+        let (path, renamed) = (format!("/roles?id=eq.{}", id_of(&made)), team::role_name());
+        for change in [json!({ "name": renamed }), json!({ "rank": 20 }), json!({ "title": "Renamed" })] {
+            let changed = who.patch(&path, &change).expect(200).rows().remove(0);
+            let (member, value) = change.as_object().unwrap().iter().next().unwrap();
+            assert_eq!(changed[member], *value);
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- teams
+
+#[test]
+fn a_manager_sees_and_changes_the_rows_of_the_team_and_no_others() {
+    let office = Office::of("manager");
+    assert_eq!(seen(&office.actor), [OWN, TEAM]);
+    assert_eq!([OWN, TEAM].map(|name| office.changes(name)), [200, 200]);
+    for name in [OTHER, NOBODY] {
+        let before = office.contact(name);
+        assert_eq!(office.actor.patch(&office.path(name), &json!({ "title": "x" })).expect(200).text(), "[]");
+        assert_eq!(office.actor.delete(&office.path(name)).expect(200).text(), "[]");
+        assert_eq!(office.contact(name), before);
+    }
+    // For a colleague, and not for somebody else.
+    for (person, status) in [(&office.colleague, 201), (&office.other, 403)] {
+        let row = json!({ "last_name": "For somebody", "owner_id": person.user });
+        office.actor.post("/contacts", &row).expect(status);
+    }
+    assert_eq!(office.actor.delete(&office.path(TEAM)).expect(200).rows().len(), 1);
+}
+
+#[test]
+fn a_team_in_one_organization_is_none_in_another() {
+    let office = Office::of("manager");
+    // The same two people, both members elsewhere, where they are in no group.
+    let elsewhere = Actor::register();
+    office.actor.join(&elsewhere.organization, "manager");
+    office.colleague.join(&elsewhere.organization, "sales");
+    let row = json!({ "last_name": "Elsewhere", "owner_id": office.colleague.user });
+    elsewhere.insert("contacts", &row);
+    assert_eq!(names(&office.actor.working_in(&elsewhere.organization.slug).get("/contacts")), [""; 0]);
+    let across = office.actor.logged_in(None);
+    assert_eq!(across.get("/rpc/whoami").expect(200).json()["database_role"], "crm_multi");
+    assert_eq!(names(&across.get("/contacts")), [OWN, TEAM]);
+    team::group(&elsewhere, &[&office.actor, &office.colleague]);
+    assert_eq!(names(&across.get("/contacts")), ["Elsewhere", OWN, TEAM]);
+    assert_eq!(names(&office.actor.get("/contacts")), [OWN, TEAM]);
+}
+
+// ---------------------------------------------------------------------------------------------- out of the scope
+
+#[test]
+fn nobody_gives_a_record_away_beyond_their_scope() {
+    let cases = [
+        ("sales", [403, 403, 403, 403]),
+        ("support", [403, 403, 403, 403]),
+        ("manager", [200, 403, 403, 403]),
+        ("admin", [200, 200, 200, 200]),
+    ];
+    all(cases, |(role, expected)| {
+        let office = Office::of(role);
+        let to = [Some(office.colleague.user), Some(office.other.user), None, Some(office.owner.user)];
+        let mut found = vec![];
+        for owner in to {
+            let before = office.contact(OWN);
+            let answer = office.actor.patch(&office.path(OWN), &json!({ "owner_id": owner }));
+            let given = office.contact(OWN)["owner_id"] == json!(owner);
+            if given != (answer.status == 200) || (!given && office.contact(OWN) != before) {
+                return Err(format!("{role}: {answer}"));
+            }
+            found.push(answer.status);
+            admin::execute(
+                "update crm.contacts set owner_id = $1 where id = $2",
+                &[&office.actor.user, &id_of(&before)],
+            );
+        }
+        if found == expected { Ok(()) } else { Err(format!("{role}: {found:?}")) }
+    });
+}
+
+#[test]
+fn nobody_takes_a_record_that_they_only_see() {
+    let office = Office::of("support");
+    for name in [TEAM, OTHER, NOBODY] {
+        let before = office.contact(name);
+        let take = office.actor.patch(&office.path(name), &json!({ "owner_id": office.actor.user }));
+        refused(&take).unwrap();
+        assert_eq!(office.contact(name), before);
+    }
+}
+
+#[test]
+fn a_bulk_change_that_reaches_one_foreign_row_is_refused_whole() {
+    let office = Office::of("support");
+    let everything = || admin::fingerprint(office.owner.organization.id);
+    let before = everything();
+    for path in ["/contacts", "/contacts?external_id=in.(own,other)", "/contacts?order=id", "/contacts?last_name=neq.x"]
+    {
+        let answer = office.actor.patch(path, &json!({ "title": "Everybody" }));
+        refused(&answer).unwrap();
+        assert!(answer.text().contains("contacts.update"), "{answer}");
+        assert_eq!(everything(), before, "{path}");
+    }
+    let own = office.actor.patch("/contacts?external_id=in.(own)", &json!({ "title": "Mine" })).expect(200);
+    assert_eq!(names(&own), [OWN]);
+    // Who does not see the others reaches only their own.
+    let salesperson = Office::of("sales");
+    assert_eq!(names(&salesperson.actor.patch("/contacts", &json!({ "title": "Mine" })).expect(200)), [OWN]);
+    let changed: i64 = admin::value(
+        "select count(*) from crm.contacts where org_id = $1 and title = 'Mine'",
+        &[&salesperson.owner.organization.id],
+    );
+    assert_eq!(changed, 1);
+    let mixed = [
+        json!({ "last_name": "Mine", "owner_id": salesperson.actor.user }),
+        json!({ "last_name": "Theirs", "owner_id": salesperson.other.user }),
+    ];
+    let before = admin::count("contacts", salesperson.owner.organization.id);
+    refused(&salesperson.actor.post("/contacts", &json!(mixed))).unwrap();
+    assert_eq!(admin::count("contacts", salesperson.owner.organization.id), before);
+}
+
+#[test]
+fn deleting_a_row_that_one_sees_and_may_not_delete_is_refused() {
+    let office = Office::of("sales");
+    team::widen(&office.owner, "sales", "contacts.read", "all");
+    let before = admin::fingerprint(office.owner.organization.id);
+    for path in [office.path(TEAM), office.path(OTHER), office.path(NOBODY), "/contacts".into()] {
+        let answer = office.actor.delete(&path);
+        refused(&answer).unwrap();
+        assert!(answer.text().contains("contacts.delete"), "{answer}");
+    }
+    assert_eq!(admin::fingerprint(office.owner.organization.id), before);
+    assert_eq!(names(&office.actor.delete(&office.path(OWN)).expect(200)), [OWN]);
+}
+
+/// By each key that an upsert can go by.
+fn upsert(office: &Office, key: &str, name: &str, resolution: &str) -> Request {
+    let contact = office.contact(name);
+    let mut row = json!({ "last_name": "Upserted" });
+    row[key] = contact[key].clone();
+    office
+        .actor
+        .request("POST", &format!("/contacts?on_conflict=org_id,{key}"))
+        .prefer(&format!("resolution={resolution}, return=representation"))
+        .json(&row)
+}
+
+#[test]
+fn an_upsert_onto_a_colleagues_row_changes_and_tells_nothing() {
+    let (blind, seeing) = (Office::of("sales"), Office::of("support"));
+    for office in [&blind, &seeing] {
+        for (key, name) in [("id", TEAM), ("external_id", TEAM), ("id", NOBODY), ("external_id", OTHER)] {
+            let before = admin::fingerprint(office.owner.organization.id);
+            let merged = upsert(office, key, name, "merge-duplicates").send();
+            refused(&merged).unwrap();
+            let contact = office.contact(name);
+            assert!(!merged.text().contains(&text(&contact["last_name"])), "{merged}");
+            let ignored = upsert(office, key, name, "ignore-duplicates").send();
+            assert!([200, 201].contains(&ignored.status), "{ignored}");
+            assert_eq!(ignored.text(), "[]");
+            assert_eq!(admin::fingerprint(office.owner.organization.id), before);
+        }
+        let own = upsert(office, "external_id", OWN, "merge-duplicates").send().expect(200).rows().remove(0);
+        assert_eq!((&own["last_name"], &own["owner_id"]), (&json!("Upserted"), &json!(office.actor.user)));
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- reading under a scope
+
+#[test]
+fn what_is_embedded_is_as_far_as_ones_scope() {
+    let office = Office::of("manager");
+    // The colleague's contact belongs to an account that is another's, and the other way round.
+    let account = |name: &str| office.contact(name)["account_id"].clone();
+    let (of_team, of_other) = (account(TEAM), account(OTHER));
+    office.owner.patch(&office.path(TEAM), &json!({ "account_id": of_other })).expect(200);
+    office.owner.patch(&office.path(OTHER), &json!({ "account_id": of_team })).expect(200);
+    let contacts = office.actor.get("/contacts?select=*,account:accounts(name)&order=last_name").expect(200).rows();
+    let pairs: Vec<_> =
+        contacts.iter().map(|contact| (text(&contact["last_name"]), contact["account"].clone())).collect();
+    assert_eq!(pairs, [(OWN.to_owned(), json!({ "name": OWN })), (TEAM.to_owned(), Value::Null)]);
+    let inner = office.actor.get("/contacts?select=last_name,account:accounts!inner(name)").expect(200);
+    assert_eq!(names(&inner), [OWN]);
+    let by_account = office.actor.get("/contacts?select=last_name,accounts!inner()&accounts.name=eq.Other").expect(200);
+    assert_eq!(by_account.text(), "[]");
+    let accounts = office.actor.get("/accounts?select=name,contacts(last_name)&order=name").expect(200).json();
+    assert_eq!(
+        accounts,
+        json!([{ "name": OWN, "contacts": [{ "last_name": OWN }] }, { "name": TEAM, "contacts": [] }])
+    );
+    let counted = office.actor.get("/accounts?select=name,contacts(count)&order=name").expect(200).json();
+    assert_eq!(counted[1], json!({ "name": TEAM, "contacts": [{ "count": 0 }] }));
+}
+
+#[test]
+fn an_exact_count_is_of_what_one_sees() {
+    for (role, contacts, named) in [("sales", 1, 1), ("manager", 2, 1), ("support", 4, 2), ("admin", 4, 2)] {
+        let office = Office::of(role);
+        assert_eq!(office.actor.count("contacts"), contacts, "{role}");
+        assert_eq!(office.actor.count("accounts"), contacts, "{role}");
+        assert_eq!(office.actor.count("contacts?external_id=in.(own,other)"), named, "{role}");
+        let page = office.actor.request("GET", "/contacts?limit=1&order=id").prefer("count=exact").send();
+        let status = if contacts == 1 { 200 } else { 206 };
+        assert_eq!(page.header("Content-Range"), Some(format!("0-0/{contacts}").as_str()), "{role}: {page}");
+        page.expect(status);
+        let changed = office.actor.request("PATCH", "/contacts?external_id=eq.own").prefer("count=exact");
+        let changed = changed.json(&json!({ "title": "x" })).send();
+        assert_eq!(changed.header("Content-Range"), Some("0-0/1"), "{changed}");
+    }
+}
+
+#[test]
+fn a_key_has_its_scopes_for_all_rows_and_looks_after_no_roles() {
+    let office = Office::of("sales");
+    let key = Key::of(&office.owner, &["contacts.*", "roles.*", "role_permissions.*"]);
+    assert_eq!(names(&key.get("/contacts")), [NOBODY, OTHER, OWN, TEAM]);
+    assert_eq!(key.get("/roles").expect(200).text(), "[]");
+    let attempts = [
+        key.post("/roles", &json!({ "name": team::role_name(), "rank": 1 })),
+        key.post("/role_permissions", &json!({ "role": "sales", "permission": "contacts.read", "scope": "all" })),
+    ];
+    all(attempts, |answer| forbidden("", &answer));
+    assert_eq!(key.patch("/contacts", &json!({ "title": "x" })).expect(200).rows().len(), 4);
+}
