@@ -73,6 +73,26 @@ fn a_user_joins_also_from_a_session_across_organizations() {
 }
 
 #[test]
+fn a_user_who_administers_nothing_anywhere_joins_as_well() {
+    for role in ["sales", "read_only"] {
+        let (owner, employer, person) = (Actor::register(), Actor::register(), Actor::register());
+        admin::execute("update crm.organizations set status = 'cancelled' where id = $1", &[&person.organization.id]);
+        person.join(&employer.organization, role);
+        let at_work = person.logged_in(Some(&employer.organization.slug));
+        accept_as(&at_work, &invite(&owner, &person.email, "support")).expect(200);
+        assert_eq!(role_in(&owner, &person).as_deref(), Some("support"));
+    }
+}
+
+#[test]
+fn a_user_without_any_organization_joins_as_well() {
+    let (owner, person) = (Actor::register(), Actor::register());
+    admin::execute("update crm.organizations set status = 'cancelled' where id = $1", &[&person.organization.id]);
+    accept_as(&person.logged_in(None), &invite(&owner, &person.email, "support")).expect(200);
+    assert_eq!(role_in(&owner, &person).as_deref(), Some("support"));
+}
+
+#[test]
 fn a_user_is_joined_by_nobody_else() {
     let (owner, person, other) = (Actor::register(), Actor::register(), Actor::register());
     let token = invite(&owner, &person.email, "admin");
