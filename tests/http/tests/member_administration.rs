@@ -284,6 +284,21 @@ fn nobody_sees_the_roles_above_theirs() {
     assert_eq!(after, before);
 }
 
+/// Somebody has the roles of their groups too.
+#[test]
+fn nobody_changes_or_removes_a_member_whose_group_has_a_role_above_theirs() {
+    let owner = Actor::register();
+    let personnel = with_own_role(&owner, 50, &[("memberships.*", "all")]);
+    let (member, nothing) = (Actor::member(&owner.organization, "sales"), team::role(&owner, 1, &[]));
+    let group = team::group(&owner, &[&member]);
+    let given = owner.insert("group_roles", &json!({ "group_id": group, "role": "admin" }));
+    all([set_role(&personnel, &member, &nothing), remove(&personnel, &member)], |answer| forbidden(&answer));
+    assert_eq!(membership(&owner, &member), ("sales".into(), "active".into()));
+    team::take_away(&owner, "group_roles", id_of(&given));
+    set_role(&personnel, &member, &nothing).expect(200);
+    remove(&personnel, &member).expect(200);
+}
+
 #[test]
 fn who_may_give_roles_but_has_little_raises_nobody() {
     let owner = Actor::register();
@@ -395,6 +410,12 @@ fn who_leaves_is_refused_at_the_next_request() {
     let key = Key::of(&owner, &["*.*"]);
     assert_eq!(key.call("leave_organization", &json!({})).status, 403);
     owner.get("/contacts").expect(200);
+    // Also out of several, the one that is named.
+    let member = Actor::register();
+    member.join(&owner.organization, "sales");
+    let across = member.logged_in(None);
+    leave(&across.working_in(&owner.organization.slug)).expect(200);
+    assert_eq!(across.get("/organizations").expect(200).column("id"), [member.organization.id.to_string()]);
 }
 
 #[test]

@@ -100,6 +100,21 @@ fn a_member_of_both_names_the_organization_of_what_they_insert() {
 }
 
 #[test]
+fn a_member_of_both_looks_after_roles_and_groups_in_one_at_a_time() {
+    let Both { first, guest, .. } = both();
+    admin::execute("update crm.memberships set role = 'admin' where user_id = $1", &[&guest.user]);
+    let there = guest.logged_in(Some(&first.organization.slug));
+    let tables = ["roles", "role_permissions", "groups", "group_members", "group_permissions", "group_roles"];
+    for table in tables.into_iter().chain(["permissions", "built_in_roles", "built_in_permissions"]) {
+        let path = format!("/{table}");
+        guest.get(&path).expect(403);
+        guest.post(&path, &json!({})).expect(403);
+        guest.delete(&path).expect(403);
+        there.get(&path).expect(200);
+    }
+}
+
+#[test]
 fn a_member_of_both_cannot_move_or_link_a_row_from_one_to_the_other() {
     let Both { first, second, guest } = both();
     // A writer in both, so that only the rules about organizations stand in the way.
@@ -203,6 +218,11 @@ fn nobody_writes_the_tables_of_identity() {
         owner.patch(&format!("/{table}"), &json!({ "status": "active" })).expect(403);
         owner.delete(&format!("/{table}?status=eq.active")).expect(403);
     }
+    for (table, column) in [("permissions", "action"), ("built_in_roles", "name"), ("built_in_permissions", "scope")] {
+        owner.post(&format!("/{table}"), &json!({})).expect(403);
+        owner.patch(&format!("/{table}"), &json!({ column: "all" })).expect(403);
+        owner.delete(&format!("/{table}?{column}=neq.x")).expect(403);
+    }
 }
 
 #[test]
@@ -222,6 +242,7 @@ fn nobody_reaches_what_is_private() {
         ("load_demo", json!({ "password": "kzq-passphrase-demo" })),
         ("enroll", json!({ "target": "crm.contacts" })),
         ("unenroll", json!({ "target": "crm.contacts" })),
+        ("check_enrollment", json!({})),
     ] {
         owner.post(&format!("/rpc/{function}"), &argument).expect(403);
         actor::anonymous("POST", &format!("/rpc/{function}")).json(&argument).send().expect(401);
