@@ -294,6 +294,61 @@ fn an_administrator_is_shown_the_role_they_make_and_the_one_they_change() {
     }
 }
 
+/// A member of a role with just these permissions, in an office.
+fn with_only(permissions: &[(&str, &str)]) -> Office {
+    let office = Office::of("read_only");
+    let role = team::role(&office.owner, 10, permissions);
+    let given = json!({ "user_id": office.actor.user, "role": role });
+    office.owner.post("/rpc/set_member_role", &given).expect(200);
+    office
+}
+
+#[test]
+fn who_has_a_role_without_permissions_is_known_and_sees_nothing() {
+    let office = with_only(&[]);
+    let me = office.actor.get("/rpc/me").expect(200).json();
+    assert_eq!(me["organization"]["id"], json!(office.owner.organization.id));
+    for table in [
+        "contacts",
+        "accounts",
+        "organizations",
+        "memberships",
+        "permissions",
+        "built_in_roles",
+        "built_in_permissions",
+        "roles",
+        "role_permissions",
+        "groups",
+        "group_members",
+        "group_permissions",
+        "group_roles",
+        "rpc/my_permissions",
+    ] {
+        assert_eq!(office.actor.get(&format!("/{table}")).expect(200).text(), "[]", "{table}");
+    }
+    assert_eq!(office.actor.get("/users").expect(200).column("id"), [office.actor.user.to_string()]);
+    let attempts = [
+        office.actor.post("/contacts", &json!({ "last_name": "x" })),
+        office.actor.patch("/contacts", &json!({ "title": "x" })),
+        office.actor.delete("/contacts"),
+    ];
+    all(attempts, |answer| refused(&answer));
+}
+
+#[test]
+fn who_may_write_what_they_cannot_read_reads_nothing_by_writing() {
+    let office = with_only(&[("contacts.create", "own"), ("contacts.update", "all"), ("contacts.delete", "all")]);
+    let contacts = || admin::count("contacts", office.owner.organization.id);
+    let before = contacts();
+    office.actor.post("/contacts", &json!({ "last_name": "Dropped" })).expect(201);
+    let shown = office.actor.request("POST", "/contacts").prefer("return=representation");
+    refused(&shown.json(&json!({ "last_name": "Shown" })).send()).unwrap();
+    assert_eq!(office.actor.patch("/contacts?id=not.is.null", &json!({ "title": "x" })).expect(200).text(), "[]");
+    assert_eq!(office.actor.delete("/contacts?id=not.is.null").expect(200).text(), "[]");
+    assert_eq!(office.actor.count("contacts"), 0);
+    assert_eq!(contacts(), before + 1);
+}
+
 // ---------------------------------------------------------------------------------------------- teams
 
 #[test]

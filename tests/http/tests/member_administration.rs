@@ -362,6 +362,11 @@ fn who_may_make_roles_and_groups_but_has_little_gives_no_more() {
     assert_eq!(keeper.count("contacts"), 0);
     put("role_permissions", json!({ "role": own_role, "permission": "contacts.read", "scope": "own" })).expect(409);
     put("group_permissions", json!({ "group_id": group, "permission": "contacts.read", "scope": "team" })).expect(201);
+    let upsert = keeper
+        .request("POST", "/group_permissions?on_conflict=org_id,group_id,permission")
+        .prefer("resolution=merge-duplicates")
+        .json(&json!({ "group_id": group, "permission": "contacts.read", "scope": "all" }));
+    forbidden(&upsert.send()).unwrap();
     let widened = keeper.patch(&format!("/group_permissions?group_id=eq.{group}"), &json!({ "scope": "all" }));
     forbidden(&widened).unwrap();
     let moved = keeper.patch(&format!("/group_permissions?group_id=eq.{group}"), &json!({ "permission": "*.*" }));
