@@ -15,6 +15,7 @@ pub mod identity;
 pub mod issuer;
 pub mod machine;
 pub mod mailbox;
+pub mod office;
 pub mod openapi;
 pub mod permissions;
 pub mod raw;

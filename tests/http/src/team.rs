@@ -1,10 +1,11 @@
-//! Roles and groups that an organization makes for itself.
+//! Roles and groups that an organization makes for itself, and the roles of its members.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::actor::{Actor, id_of};
-use crate::unique;
+use crate::http::{Response, text};
+use crate::{admin, unique};
 
 /// A name that a role may have, and nobody has had before.
 pub fn role_name() -> String {
@@ -50,4 +51,50 @@ pub fn put_into(administrator: &Actor, group: Uuid, person: &Actor) -> Uuid {
 pub fn take_away(administrator: &Actor, table: &str, id: Uuid) {
     let gone = administrator.delete(&format!("/{table}?id=eq.{id}")).expect(200);
     assert_eq!(gone.rows().len(), 1, "{gone}");
+}
+
+pub fn set_role(administrator: &Actor, member: &Actor, role: &str) -> Response {
+    administrator.post("/rpc/set_member_role", &json!({ "user_id": member.user, "role": role }))
+}
+
+pub fn remove(administrator: &Actor, member: &Actor) -> Response {
+    administrator.post("/rpc/remove_member", &json!({ "user_id": member.user }))
+}
+
+/// Somebody new who has a role with just these permissions.
+#[track_caller]
+pub fn member_with(owner: &Actor, rank: i32, permissions: &[(&str, &str)]) -> Actor {
+    let member = Actor::member(&owner.organization, "read_only");
+    set_role(owner, &member, &role(owner, rank, permissions)).expect(200);
+    member
+}
+
+/// Role and status, as stored.
+#[track_caller]
+pub fn membership(owner: &Actor, member: &Actor) -> (String, String) {
+    let stored: Value = admin::value(
+        "select jsonb_build_array(role, status) from crm.memberships where org_id = $1 and user_id = $2",
+        &[&owner.organization.id, &member.user],
+    );
+    (text(&stored[0]), text(&stored[1]))
+}
+
+/// 403: the caller may not do this.
+pub fn refused(answer: &Response) -> Result<(), String> {
+    refused_with(answer, 403, "42501")
+}
+
+/// 400: an argument names what is not there.
+pub fn not_there(answer: &Response) -> Result<(), String> {
+    refused_with(answer, 400, "22023")
+}
+
+/// 409: an organization keeps its last owner.
+pub fn last_owner(answer: &Response) -> Result<(), String> {
+    refused_with(answer, 409, "23503")
+}
+
+fn refused_with(answer: &Response, status: u16, code: &str) -> Result<(), String> {
+    let fits = (answer.status, answer.code().as_str()) == (status, code);
+    if fits { Ok(()) } else { Err(format!("{status} {code} expected: {answer}")) }
 }

@@ -2,103 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeSet;
 use std::process::Command;
-use std::thread;
 
 use crm_http_tests::actor::{Actor, id_of};
-use crm_http_tests::http::{Request, Response, text};
-use crm_http_tests::machine::{Key, forbidden, many};
-use crm_http_tests::{admin, all, document, setting, sql, team, unique};
+use crm_http_tests::machine::many;
+use crm_http_tests::office::{NOBODY, OTHER, OWN, Office, TEAM, names, seen};
+use crm_http_tests::team::refused;
+use crm_http_tests::{admin, all, document, setting, team};
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-/// An organization with somebody of this role, a colleague in a group of theirs, and somebody else; each with a contact
-/// called like them.
-struct Office {
-    owner: Actor,
-    actor: Actor,
-    colleague: Actor,
-    other: Actor,
-    group: Uuid,
-}
-
-const OWN: &str = "Own";
-const TEAM: &str = "Team";
-const OTHER: &str = "Other";
-const NOBODY: &str = "Nobody";
-
-impl Office {
-    fn of(role: &str) -> Self {
-        let owner = Actor::register();
-        let [actor, colleague, other] = [role, "sales", "sales"].map(|role| Actor::member(&owner.organization, role));
-        let group = team::group(&owner, &[&actor, &colleague]);
-        for (name, person) in [(OWN, Some(&actor)), (TEAM, Some(&colleague)), (OTHER, Some(&other)), (NOBODY, None)] {
-            admin::execute(
-                "with account as (
-                     insert into crm.accounts (org_id, name, owner_id) values ($1, $2, $3) returning id
-                 )
-                 insert into crm.contacts (org_id, last_name, account_id, owner_id, external_id)
-                 select $1, $2, id, $3, lower($2) from account",
-                &[&owner.organization.id, &name, &person.map(|person| person.user)],
-            );
-        }
-        Self { owner, actor, colleague, other, group }
-    }
-
-    fn contact(&self, name: &str) -> Value {
-        admin::value(
-            "select to_jsonb(c) from crm.contacts as c where org_id = $1 and external_id = lower($2)",
-            &[&self.owner.organization.id, &name],
-        )
-    }
-
-    fn path(&self, name: &str) -> String {
-        format!("/contacts?id=eq.{}", id_of(&self.contact(name)))
-    }
-
-    /// Whether PATCH changes the contact, and whether that is told.
-    fn changes(&self, name: &str) -> u16 {
-        let (before, answer) =
-            (self.contact(name), self.actor.patch(&self.path(name), &json!({ "title": unique("x") })));
-        let changed = self.contact(name) != before;
-        let told = answer.status == 200 && answer.rows().len() == 1;
-        assert_eq!(changed, told, "{answer}");
-        answer.status
-    }
-}
-
-fn names(answer: &Response) -> Vec<String> {
-    let mut names = answer.column("last_name");
-    names.sort();
-    names
-}
-
-/// The names of the contacts that somebody sees, in every one of many requests at once over PostgREST's connections, and
-/// in SQL over one that knew them before.
-fn seen(actor: &Actor) -> Vec<String> {
-    let answers: BTreeSet<Vec<String>> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..6)
-            .map(|_| scope.spawn(|| (0..3).map(|_| names(&actor.get("/contacts").expect(200))).collect::<Vec<_>>()))
-            .collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
-    });
-    let in_sql: Vec<String> = sql::session(|client| {
-        let mut transaction = sql::begin_request(client, actor.token()).unwrap();
-        let names = "select coalesce(array_agg(last_name order by last_name), '{}') from crm.contacts";
-        transaction.query_one(names, &[]).unwrap().get(0)
-    });
-    assert_eq!(answers, BTreeSet::from([in_sql.clone()]), "HTTP, SQL");
-    in_sql
-}
-
-fn refused(answer: &Response) -> Result<(), String> {
-    if (answer.status, answer.code().as_str()) == (403, "42501") {
-        Ok(())
-    } else {
-        Err(format!("403 expected: {answer}"))
-    }
-}
 
 // ---------------------------------------------------------------------------------------------- as documented
 
@@ -294,18 +206,9 @@ fn an_administrator_is_shown_the_role_they_make_and_the_one_they_change() {
     }
 }
 
-/// A member of a role with just these permissions, in an office.
-fn with_only(permissions: &[(&str, &str)]) -> Office {
-    let office = Office::of("read_only");
-    let role = team::role(&office.owner, 10, permissions);
-    let given = json!({ "user_id": office.actor.user, "role": role });
-    office.owner.post("/rpc/set_member_role", &given).expect(200);
-    office
-}
-
 #[test]
 fn who_has_a_role_without_permissions_is_known_and_sees_nothing() {
-    let office = with_only(&[]);
+    let office = Office::with_only(&[]);
     let me = office.actor.get("/rpc/me").expect(200).json();
     assert_eq!(me["organization"]["id"], json!(office.owner.organization.id));
     for table in [
@@ -337,7 +240,8 @@ fn who_has_a_role_without_permissions_is_known_and_sees_nothing() {
 
 #[test]
 fn who_may_write_what_they_cannot_read_reads_nothing_by_writing() {
-    let office = with_only(&[("contacts.create", "own"), ("contacts.update", "all"), ("contacts.delete", "all")]);
+    let office =
+        Office::with_only(&[("contacts.create", "own"), ("contacts.update", "all"), ("contacts.delete", "all")]);
     let contacts = || admin::count("contacts", office.owner.organization.id);
     let before = contacts();
     office.actor.post("/contacts", &json!({ "last_name": "Dropped" })).expect(201);
@@ -386,181 +290,4 @@ fn a_team_in_one_organization_is_none_in_another() {
     team::group(&elsewhere, &[&office.actor, &office.colleague]);
     assert_eq!(names(&across.get("/contacts")), ["Elsewhere", OWN, TEAM]);
     assert_eq!(names(&office.actor.get("/contacts")), [OWN, TEAM]);
-}
-
-// ---------------------------------------------------------------------------------------------- out of the scope
-
-#[test]
-fn nobody_gives_a_record_away_beyond_their_scope() {
-    let cases = [
-        ("sales", [403, 403, 403, 403]),
-        ("support", [403, 403, 403, 403]),
-        ("manager", [200, 403, 403, 403]),
-        ("admin", [200, 200, 200, 200]),
-    ];
-    all(cases, |(role, expected)| {
-        let office = Office::of(role);
-        let to = [Some(office.colleague.user), Some(office.other.user), None, Some(office.owner.user)];
-        let mut found = vec![];
-        for owner in to {
-            let before = office.contact(OWN);
-            let answer = office.actor.patch(&office.path(OWN), &json!({ "owner_id": owner }));
-            let given = office.contact(OWN)["owner_id"] == json!(owner);
-            if given != (answer.status == 200) || (!given && office.contact(OWN) != before) {
-                return Err(format!("{role}: {answer}"));
-            }
-            found.push(answer.status);
-            admin::execute(
-                "update crm.contacts set owner_id = $1 where id = $2",
-                &[&office.actor.user, &id_of(&before)],
-            );
-        }
-        if found == expected { Ok(()) } else { Err(format!("{role}: {found:?}")) }
-    });
-}
-
-#[test]
-fn nobody_takes_a_record_that_they_only_see() {
-    let office = Office::of("support");
-    for name in [TEAM, OTHER, NOBODY] {
-        let before = office.contact(name);
-        let take = office.actor.patch(&office.path(name), &json!({ "owner_id": office.actor.user }));
-        refused(&take).unwrap();
-        assert_eq!(office.contact(name), before);
-    }
-}
-
-#[test]
-fn a_bulk_change_that_reaches_one_foreign_row_is_refused_whole() {
-    let office = Office::of("support");
-    let everything = || admin::fingerprint(office.owner.organization.id);
-    let before = everything();
-    for path in ["/contacts", "/contacts?external_id=in.(own,other)", "/contacts?order=id", "/contacts?last_name=neq.x"]
-    {
-        let answer = office.actor.patch(path, &json!({ "title": "Everybody" }));
-        refused(&answer).unwrap();
-        assert!(answer.text().contains("contacts.update"), "{answer}");
-        assert_eq!(everything(), before, "{path}");
-    }
-    let own = office.actor.patch("/contacts?external_id=in.(own)", &json!({ "title": "Mine" })).expect(200);
-    assert_eq!(names(&own), [OWN]);
-    // Who does not see the others reaches only their own.
-    let salesperson = Office::of("sales");
-    assert_eq!(names(&salesperson.actor.patch("/contacts", &json!({ "title": "Mine" })).expect(200)), [OWN]);
-    let changed: i64 = admin::value(
-        "select count(*) from crm.contacts where org_id = $1 and title = 'Mine'",
-        &[&salesperson.owner.organization.id],
-    );
-    assert_eq!(changed, 1);
-    let mixed = [
-        json!({ "last_name": "Mine", "owner_id": salesperson.actor.user }),
-        json!({ "last_name": "Theirs", "owner_id": salesperson.other.user }),
-    ];
-    let before = admin::count("contacts", salesperson.owner.organization.id);
-    refused(&salesperson.actor.post("/contacts", &json!(mixed))).unwrap();
-    assert_eq!(admin::count("contacts", salesperson.owner.organization.id), before);
-}
-
-#[test]
-fn deleting_a_row_that_one_sees_and_may_not_delete_is_refused() {
-    let office = Office::of("sales");
-    team::widen(&office.owner, "sales", "contacts.read", "all");
-    let before = admin::fingerprint(office.owner.organization.id);
-    for path in [office.path(TEAM), office.path(OTHER), office.path(NOBODY), "/contacts".into()] {
-        let answer = office.actor.delete(&path);
-        refused(&answer).unwrap();
-        assert!(answer.text().contains("contacts.delete"), "{answer}");
-    }
-    assert_eq!(admin::fingerprint(office.owner.organization.id), before);
-    assert_eq!(names(&office.actor.delete(&office.path(OWN)).expect(200)), [OWN]);
-}
-
-/// By each key that an upsert can go by.
-fn upsert(office: &Office, key: &str, name: &str, resolution: &str) -> Request {
-    let contact = office.contact(name);
-    let mut row = json!({ "last_name": "Upserted" });
-    row[key] = contact[key].clone();
-    office
-        .actor
-        .request("POST", &format!("/contacts?on_conflict=org_id,{key}"))
-        .prefer(&format!("resolution={resolution}, return=representation"))
-        .json(&row)
-}
-
-#[test]
-fn an_upsert_onto_a_colleagues_row_changes_and_tells_nothing() {
-    let (blind, seeing) = (Office::of("sales"), Office::of("support"));
-    for office in [&blind, &seeing] {
-        for (key, name) in [("id", TEAM), ("external_id", TEAM), ("id", NOBODY), ("external_id", OTHER)] {
-            let before = admin::fingerprint(office.owner.organization.id);
-            let merged = upsert(office, key, name, "merge-duplicates").send();
-            refused(&merged).unwrap();
-            let contact = office.contact(name);
-            assert!(!merged.text().contains(&text(&contact["last_name"])), "{merged}");
-            let ignored = upsert(office, key, name, "ignore-duplicates").send();
-            assert!([200, 201].contains(&ignored.status), "{ignored}");
-            assert_eq!(ignored.text(), "[]");
-            assert_eq!(admin::fingerprint(office.owner.organization.id), before);
-        }
-        let own = upsert(office, "external_id", OWN, "merge-duplicates").send().expect(200).rows().remove(0);
-        assert_eq!((&own["last_name"], &own["owner_id"]), (&json!("Upserted"), &json!(office.actor.user)));
-    }
-}
-
-// ---------------------------------------------------------------------------------------------- reading under a scope
-
-#[test]
-fn what_is_embedded_is_as_far_as_ones_scope() {
-    let office = Office::of("manager");
-    // The colleague's contact belongs to an account that is another's, and the other way round.
-    let account = |name: &str| office.contact(name)["account_id"].clone();
-    let (of_team, of_other) = (account(TEAM), account(OTHER));
-    office.owner.patch(&office.path(TEAM), &json!({ "account_id": of_other })).expect(200);
-    office.owner.patch(&office.path(OTHER), &json!({ "account_id": of_team })).expect(200);
-    let contacts = office.actor.get("/contacts?select=*,account:accounts(name)&order=last_name").expect(200).rows();
-    let pairs: Vec<_> =
-        contacts.iter().map(|contact| (text(&contact["last_name"]), contact["account"].clone())).collect();
-    assert_eq!(pairs, [(OWN.to_owned(), json!({ "name": OWN })), (TEAM.to_owned(), Value::Null)]);
-    let inner = office.actor.get("/contacts?select=last_name,account:accounts!inner(name)").expect(200);
-    assert_eq!(names(&inner), [OWN]);
-    let by_account = office.actor.get("/contacts?select=last_name,accounts!inner()&accounts.name=eq.Other").expect(200);
-    assert_eq!(by_account.text(), "[]");
-    let accounts = office.actor.get("/accounts?select=name,contacts(last_name)&order=name").expect(200).json();
-    assert_eq!(
-        accounts,
-        json!([{ "name": OWN, "contacts": [{ "last_name": OWN }] }, { "name": TEAM, "contacts": [] }])
-    );
-    let counted = office.actor.get("/accounts?select=name,contacts(count)&order=name").expect(200).json();
-    assert_eq!(counted[1], json!({ "name": TEAM, "contacts": [{ "count": 0 }] }));
-}
-
-#[test]
-fn an_exact_count_is_of_what_one_sees() {
-    for (role, contacts, named) in [("sales", 1, 1), ("manager", 2, 1), ("support", 4, 2), ("admin", 4, 2)] {
-        let office = Office::of(role);
-        assert_eq!(office.actor.count("contacts"), contacts, "{role}");
-        assert_eq!(office.actor.count("accounts"), contacts, "{role}");
-        assert_eq!(office.actor.count("contacts?external_id=in.(own,other)"), named, "{role}");
-        let page = office.actor.request("GET", "/contacts?limit=1&order=id").prefer("count=exact").send();
-        let status = if contacts == 1 { 200 } else { 206 };
-        assert_eq!(page.header("Content-Range"), Some(format!("0-0/{contacts}").as_str()), "{role}: {page}");
-        page.expect(status);
-        let changed = office.actor.request("PATCH", "/contacts?external_id=eq.own").prefer("count=exact");
-        let changed = changed.json(&json!({ "title": "x" })).send();
-        assert_eq!(changed.header("Content-Range"), Some("0-0/1"), "{changed}");
-    }
-}
-
-#[test]
-fn a_key_has_its_scopes_for_all_rows_and_looks_after_no_roles() {
-    let office = Office::of("sales");
-    let key = Key::of(&office.owner, &["contacts.*", "roles.*", "role_permissions.*"]);
-    assert_eq!(names(&key.get("/contacts")), [NOBODY, OTHER, OWN, TEAM]);
-    assert_eq!(key.get("/roles").expect(200).text(), "[]");
-    let attempts = [
-        key.post("/roles", &json!({ "name": team::role_name(), "rank": 1 })),
-        key.post("/role_permissions", &json!({ "role": "sales", "permission": "contacts.read", "scope": "all" })),
-    ];
-    all(attempts, |answer| forbidden("", &answer));
-    assert_eq!(key.patch("/contacts", &json!({ "title": "x" })).expect(200).rows().len(), 4);
 }
