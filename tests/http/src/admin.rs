@@ -7,7 +7,14 @@ use postgres::{Client, NoTls};
 use uuid::Uuid;
 
 thread_local! {
-    static CONNECTION: RefCell<Client> = RefCell::new(connect());
+    static CONNECTION: RefCell<Client> = RefCell::new(observer());
+}
+
+/// It is not what is tested: workers for each of its many queries would take minutes where parallel plans are forced.
+fn observer() -> Client {
+    let mut client = connect();
+    client.batch_execute("set max_parallel_workers_per_gather = 0").unwrap();
+    client
 }
 
 pub fn connect() -> Client {
