@@ -86,6 +86,11 @@ impl Actor {
         );
     }
 
+    /// Somebody else owns the organization as well: without an owner it is never left.
+    pub fn share_ownership(&self) {
+        Self::register().join(&self.organization, "owner");
+    }
+
     /// The same person after logging in again.
     pub fn logged_in(&self, organization: Option<&str>) -> Self {
         let answer = login(&self.email, &self.password, organization).expect(200).json();

@@ -7,7 +7,14 @@ use postgres::{Client, NoTls};
 use uuid::Uuid;
 
 thread_local! {
-    static CONNECTION: RefCell<Client> = RefCell::new(connect());
+    static CONNECTION: RefCell<Client> = RefCell::new(observer());
+}
+
+/// It is not what is tested: workers for each of its many queries would take minutes where parallel plans are forced.
+fn observer() -> Client {
+    let mut client = connect();
+    client.batch_execute("set max_parallel_workers_per_gather = 0").unwrap();
+    client
 }
 
 pub fn connect() -> Client {
@@ -37,6 +44,12 @@ pub fn fingerprint(organization: Uuid) -> String {
              union all select 'a' || a::text from crm.accounts as a where a.org_id = $1
              union all select 'o' || o::text from crm.organizations as o where o.id = $1
              union all select 'm' || m::text from crm.memberships as m where m.org_id = $1
+             union all select 'r' || r::text from crm.roles as r where r.org_id = $1
+             union all select 'rp' || rp::text from crm.role_permissions as rp where rp.org_id = $1
+             union all select 'g' || g::text from crm.groups as g where g.org_id = $1
+             union all select 'gm' || gm::text from crm.group_members as gm where gm.org_id = $1
+             union all select 'gp' || gp::text from crm.group_permissions as gp where gp.org_id = $1
+             union all select 'gr' || gr::text from crm.group_roles as gr where gr.org_id = $1
              union all select 'u' || u::text from crm.users as u
                  where u.id in (select user_id from crm.memberships where org_id = $1)
              union all select 'p' || p::text from crm_private.passwords as p

@@ -6,6 +6,7 @@
 
 pub mod actor;
 pub mod admin;
+pub mod document;
 pub mod everybodys;
 pub mod fixture;
 pub mod forgery;
@@ -14,9 +15,12 @@ pub mod identity;
 pub mod issuer;
 pub mod machine;
 pub mod mailbox;
+pub mod office;
 pub mod openapi;
+pub mod permissions;
 pub mod raw;
 pub mod sql;
+pub mod team;
 pub mod token;
 pub mod victim;
 

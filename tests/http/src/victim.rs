@@ -3,31 +3,26 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::actor::Actor;
+use crate::actor::{Actor, id_of};
 use crate::http::{Response, text};
-use crate::{admin, unique};
+use crate::{admin, team, unique};
 
 /// What an attacker may have learned of somebody's rows: how they are called, not what is in them.
 #[derive(Clone)]
 pub struct Names(Vec<(&'static str, String)>);
 
 impl Names {
-    fn new(org: &str, slug: &str, user: &str, account: &str, contact: &str, key: &str) -> Self {
-        let own = |name, value: &str| (name, value.to_owned());
-        Self(vec![
-            own("{org}", org),
-            own("{slug}", slug),
-            own("{user}", user),
-            own("{account}", account),
-            own("{contact}", contact),
-            own("{key}", key),
-        ])
+    const EACH: [&str; 8] = ["{org}", "{slug}", "{user}", "{account}", "{contact}", "{key}", "{role}", "{group}"];
+
+    /// In the order of `EACH`.
+    fn new(names: [String; 8]) -> Self {
+        Self(Self::EACH.into_iter().zip(names).collect())
     }
 
     /// Names of the same shape that nobody has.
     pub fn nowhere() -> Self {
         let id = || Uuid::new_v4().to_string();
-        Self::new(&id(), &unique("somebody"), &id(), &id(), &id(), &unique("known"))
+        Self::new([id(), unique("somebody"), id(), id(), id(), unique("known"), team::role_name(), id()])
     }
 
     pub fn fill(&self, template: &str) -> String {
@@ -58,14 +53,22 @@ impl Victim {
             "description": secret, "account_id": account["id"],
         });
         let contact = owner.insert("contacts", &contact);
-        let names = Names::new(
-            &owner.organization.id.to_string(),
-            &owner.organization.slug,
-            &owner.user.to_string(),
-            &text(&account["id"]),
-            &text(&contact["id"]),
-            &key,
-        );
+        let role = team::role(&owner, 10, &[("contacts.read", "all")]);
+        owner.patch(&format!("/roles?name=eq.{role}"), &json!({ "title": secret })).expect(200);
+        let group = id_of(&owner.insert("groups", &json!({ "name": secret })));
+        team::put_into(&owner, group, &owner);
+        owner.insert("group_roles", &json!({ "group_id": group, "role": role }));
+        owner.insert("group_permissions", &json!({ "group_id": group, "permission": "*.read", "scope": "all" }));
+        let names = Names::new([
+            owner.organization.id.to_string(),
+            owner.organization.slug.clone(),
+            owner.user.to_string(),
+            text(&account["id"]),
+            text(&contact["id"]),
+            key,
+            role,
+            group.to_string(),
+        ]);
         Self { owner, names, secret }
     }
 

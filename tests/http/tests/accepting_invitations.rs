@@ -43,29 +43,29 @@ fn not_valid(answer: &Response) -> Result<(), String> {
 #[test]
 fn a_newcomer_joins_with_a_password_and_is_logged_in() {
     let (owner, email, password) = (Actor::with_contacts(1), address(), password());
-    let token = invite(&owner, &email, "sales");
+    let token = invite(&owner, &email, "support");
     let answer = accept(&json!({ "token": token, "password": password, "full_name": " Nina New " })).expect(200);
     assert_eq!(answer.header("Cache-Control"), Some("no-store"));
     let welcome = answer.json();
     assert_eq!(welcome["user"]["email"], json!(email));
     assert_eq!((&welcome["user"]["full_name"], &welcome["user"]["email_verified"]), (&json!("Nina New"), &json!(true)));
     assert_eq!(welcome["organization"]["id"], json!(owner.organization.id));
-    assert_eq!(welcome["organization"]["role"], "sales");
+    assert_eq!(welcome["organization"]["role"], "support");
     assert_eq!(welcome["organizations"].as_array().unwrap().len(), 1);
     assert_eq!((&welcome["token_type"], &welcome["expires_in"]), (&json!("Bearer"), &json!(900)));
 
     let newcomer = Actor { user: id_of(&welcome["user"]), ..owner.with_token(&text(&welcome["access_token"])) };
     let whoami = newcomer.get("/rpc/whoami").expect(200).json();
-    assert_eq!((&whoami["user_id"], &whoami["role"]), (&json!(newcomer.user), &json!("sales")));
+    assert_eq!((&whoami["user_id"], &whoami["role"]), (&json!(newcomer.user), &json!("support")));
     assert_eq!(newcomer.count("contacts"), 1);
     assert_eq!(newcomer.insert("contacts", &json!({ "last_name": "New" }))["created_by"], json!(newcomer.user));
     assert_eq!(newcomer.get("/rpc/my_sessions").expect(200).column("kind"), ["invitation"]);
     let refresh = json!({ "refresh_token": welcome["refresh_token"] });
     anonymous("POST", "/rpc/refresh_token").json(&refresh).send().expect(200);
-    assert_eq!(login(&email, &password, None).expect(200).json()["organization"]["role"], "sales");
+    assert_eq!(login(&email, &password, None).expect(200).json()["organization"]["role"], "support");
     sql::session(|client| {
         let mut transaction = sql::begin_authenticated(client, newcomer.token()).unwrap();
-        assert_eq!(sql::whoami(&mut transaction)["role"], "sales");
+        assert_eq!(sql::whoami(&mut transaction)["role"], "support");
     });
 }
 

@@ -208,6 +208,9 @@ fn a_key_with_all_scopes_does_nothing_that_is_for_people() {
         ("impersonate", json!({ "user_id": member.user, "reason": "because" })),
         ("grant_platform_role", json!({ "user_id": owner.user, "role": "support" })),
         ("org_ids_for_user", json!({ "uid": owner.user })),
+        ("set_member_role", json!({ "user_id": member.user, "role": "admin" })),
+        ("remove_member", json!({ "user_id": member.user })),
+        ("leave_organization", json!({})),
     ];
     let answers = cases.map(|(function, arguments)| key.call(function, &arguments));
     let (keys, invitations): (i64, i64) = (

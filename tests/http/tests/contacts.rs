@@ -4,6 +4,7 @@
 
 use crm_http_tests::actor::{Actor, id_of};
 use crm_http_tests::http::{Response, text};
+use crm_http_tests::team;
 use serde_json::{Value, json};
 
 #[test]
@@ -135,7 +136,8 @@ fn a_user_pages_with_range_and_learns_how_many_there_are() {
 #[test]
 fn a_user_changes_a_contact_and_the_stamps_follow() {
     let owner = Actor::register();
-    let colleague = Actor::member(&owner.organization, "sales");
+    let colleague = Actor::member(&owner.organization, "manager");
+    team::group(&owner, &[&owner, &colleague]);
     let before = owner.insert("contacts", &json!({ "last_name": "Before", "email": "same@example.com" }));
     let path = format!("/contacts?id=eq.{}", id_of(&before));
     let stamps = json!({

@@ -99,6 +99,8 @@ fn guesses(name: &str, schema: &Value) -> Vec<Value> {
         ("organization", _) => &["{org}", "{slug}"],
         ("permission", _) => &["contacts.read", "contacts.update", "*.*"],
         ("organization_name", _) => &["{slug}"],
+        ("resource", _) => &["contacts"],
+        ("role", _) => &["{role}"],
         _ => &["{slug}", "{org}", "{user}"],
     };
     templates.iter().map(|template| Value::from(*template)).collect()

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 /// Somebody who may only read in the user's organization, with a token of the provider.
 fn reader(accepted: &Accepted) -> Actor {
     let reader = Actor::register();
+    reader.share_ownership();
     admin::execute("delete from crm.memberships where user_id = $1", &[&reader.user]);
     reader.join(&accepted.user.organization, "read_only");
     accepted.external_as(&reader)
@@ -93,7 +94,7 @@ fn a_user_who_may_not_do_something_gets_the_same_status_as_with_our_tokens() {
 fn a_member_of_several_organizations_works_in_the_one_named_or_looks_across_all() {
     let accepted = Accepted::new("ES256");
     let (user, other, foreign) = (Actor::with_contacts(1), Actor::with_contacts(2), Actor::with_contacts(1));
-    user.join(&other.organization, "sales");
+    user.join(&other.organization, "support");
     let external = accepted.external_as(&user);
     let whoami = |actor: &Actor| actor.get("/rpc/whoami").expect(200).json();
     let across = whoami(&external);
@@ -124,7 +125,7 @@ fn a_user_who_joins_a_second_organization_looks_across_both_at_the_next_request(
     for _ in 0..5 {
         assert_eq!(external.count("contacts"), 1);
     }
-    accepted.user.join(&other.organization, "sales");
+    accepted.user.join(&other.organization, "support");
     for _ in 0..5 {
         assert_eq!(external.count("contacts"), 3);
     }
@@ -156,6 +157,7 @@ fn a_user_is_refused_at_the_request_after_something_ended() {
     ];
     for (statement, named, status) in ends {
         let member = Actor::register();
+        member.share_ownership();
         member.join(&host.organization, "sales");
         let mut external = accepted.external_as(&member);
         if !named.is_empty() {
@@ -172,6 +174,7 @@ fn a_user_whose_only_membership_ended_sees_nothing_at_the_next_request() {
     let accepted = Accepted::new("ES256");
     let external = accepted.external();
     assert_eq!(external.count("contacts"), 1);
+    accepted.user.share_ownership();
     admin::execute(
         "update crm.memberships set status = 'ended', ended_at = now() where user_id = $1",
         &[&accepted.user.user],

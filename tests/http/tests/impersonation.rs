@@ -6,7 +6,7 @@ use crm_http_tests::actor::{Actor, anonymous, id_of};
 use crm_http_tests::http::{Response, text};
 use crm_http_tests::machine::{Key, forbidden, invite};
 use crm_http_tests::token::payload;
-use crm_http_tests::{PASSWORD_PREFIX, admin, all, sql, unique};
+use crm_http_tests::{PASSWORD_PREFIX, admin, all, sql, team, unique};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -185,6 +185,9 @@ fn support_does_nothing_in_the_users_name_that_outlives_it() {
         ("switch_org", json!({ "organization": user.organization.slug })),
         ("switch_org", json!({})),
         ("request_email_verification", json!({})),
+        ("set_member_role", json!({ "user_id": user.user, "role": "owner" })),
+        ("remove_member", json!({ "user_id": user.user })),
+        ("leave_organization", json!({})),
     ];
     all(cases, |(function, arguments)| forbidden(function, &acting.post(&format!("/rpc/{function}"), &arguments)));
     own.get("/contacts").expect(200);
@@ -194,6 +197,26 @@ fn support_does_nothing_in_the_users_name_that_outlives_it() {
     assert_eq!((keys, admin::count("memberships", other.organization.id)), (0, 1));
     // The invitation was not used up.
     user.post("/rpc/accept_invitation", &json!({ "token": invited })).expect(200);
+}
+
+/// Else who is a member as well, and acts as an owner for a minute, has the owner's permissions for good.
+#[test]
+fn support_gives_nobody_permissions_in_the_users_name() {
+    let (support, user) = (support(), Actor::register());
+    support.join(&user.organization, "read_only");
+    let acting = acting_as(&support, &user);
+    let group = team::group(&user, &[]);
+    let before = admin::fingerprint(user.organization.id);
+    let cases = [
+        ("roles", json!({ "name": team::role_name(), "rank": 100 })),
+        ("role_permissions", json!({ "role": "read_only", "permission": "*.*" })),
+        ("group_permissions", json!({ "group_id": group, "permission": "*.*" })),
+        ("group_roles", json!({ "group_id": group, "role": "admin" })),
+        ("group_members", json!({ "group_id": group, "user_id": support.user })),
+    ];
+    let answers = cases.map(|(table, row)| acting.post(&format!("/{table}"), &row));
+    all(answers, |answer| forbidden("", &answer));
+    assert_eq!(admin::fingerprint(user.organization.id), before);
 }
 
 #[test]

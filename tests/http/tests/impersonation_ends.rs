@@ -59,6 +59,8 @@ fn support_is_refused_from_the_next_request_on() {
     ];
     all(cases, |(statement, expected)| {
         let case = Case::begin();
+        case.support.share_ownership();
+        case.user.share_ownership();
         assert_eq!(case.found(), (vec![200], String::new()));
         let statement = statement
             .replace("{support}", &format!("'{}'", case.support.user))

@@ -45,7 +45,7 @@ fn role_in(organization: &Actor, person: &Actor) -> Option<String> {
 #[test]
 fn a_user_joins_in_their_own_session_and_keeps_password_and_name() {
     let (owner, person) = (Actor::with_contacts(1), Actor::register_as("Paul Person"));
-    let token = invite(&owner, &person.email, "manager");
+    let token = invite(&owner, &person.email, "support");
     let arguments = json!({ "token": token, "password": password(), "full_name": "Somebody Else" });
     let welcome = person.post("/rpc/accept_invitation", &arguments).expect(200).json();
     assert_eq!((&welcome["user"]["id"], &welcome["user"]["full_name"]), (&json!(person.user), &json!("Paul Person")));
@@ -53,7 +53,7 @@ fn a_user_joins_in_their_own_session_and_keeps_password_and_name() {
     assert_eq!(welcome["organization"]["slug"], json!(owner.organization.slug));
     assert_eq!(welcome["organizations"].as_array().unwrap().len(), 2);
     let joined = person.with_token(&text(&welcome["access_token"]));
-    assert_eq!(joined.get("/rpc/whoami").expect(200).json()["role"], "manager");
+    assert_eq!(joined.get("/rpc/whoami").expect(200).json()["role"], "support");
     assert_eq!(joined.count("contacts"), 1);
     // The session they came with goes on where it was.
     assert_eq!(person.count("contacts"), 0);
@@ -69,6 +69,26 @@ fn a_user_joins_also_from_a_session_across_organizations() {
     assert_eq!(token::payload(everywhere.token())["role"], "crm_multi");
     let welcome = accept_as(&everywhere, &invite(&owner, &person.email, "support")).expect(200).json();
     assert_eq!(welcome["organizations"].as_array().unwrap().len(), 3);
+    assert_eq!(role_in(&owner, &person).as_deref(), Some("support"));
+}
+
+#[test]
+fn a_user_who_administers_nothing_anywhere_joins_as_well() {
+    for role in ["sales", "read_only"] {
+        let (owner, employer, person) = (Actor::register(), Actor::register(), Actor::register());
+        admin::execute("update crm.organizations set status = 'cancelled' where id = $1", &[&person.organization.id]);
+        person.join(&employer.organization, role);
+        let at_work = person.logged_in(Some(&employer.organization.slug));
+        accept_as(&at_work, &invite(&owner, &person.email, "support")).expect(200);
+        assert_eq!(role_in(&owner, &person).as_deref(), Some("support"));
+    }
+}
+
+#[test]
+fn a_user_without_any_organization_joins_as_well() {
+    let (owner, person) = (Actor::register(), Actor::register());
+    admin::execute("update crm.organizations set status = 'cancelled' where id = $1", &[&person.organization.id]);
+    accept_as(&person.logged_in(None), &invite(&owner, &person.email, "support")).expect(200);
     assert_eq!(role_in(&owner, &person).as_deref(), Some("support"));
 }
 

@@ -4,8 +4,8 @@
 
 use crm_http_tests::actor::{self, Actor, id_of};
 use crm_http_tests::http::{Request, Response};
-use crm_http_tests::{admin, all};
-use serde_json::json;
+use crm_http_tests::{admin, all, team};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 struct Both {
@@ -14,16 +14,18 @@ struct Both {
     guest: Actor,
 }
 
-/// A member of two organizations, each with a contact of its own.
+/// A member of two organizations, each with a contact of its own: in a team with the first one's owner, a reader in the
+/// second.
 fn both() -> Both {
     let (first, second, guest) = (Actor::register(), Actor::register(), Actor::register());
     // Their own organization ends, so that there are two.
     admin::execute("update crm.organizations set status = 'cancelled' where id = $1", &[&guest.organization.id]);
-    for (owner, name, role) in [(&first, "First", "sales"), (&second, "Second", "read_only")] {
+    for (owner, name, role) in [(&first, "First", "manager"), (&second, "Second", "read_only")] {
         let account = owner.insert("accounts", &json!({ "name": format!("{name} account") }));
         owner.insert("contacts", &json!({ "last_name": name, "account_id": account["id"] }));
         guest.join(&owner.organization, role);
     }
+    team::group(&first, &[&first, &guest]);
     let guest = guest.logged_in(None);
     Both { first, second, guest }
 }
@@ -98,6 +100,21 @@ fn a_member_of_both_names_the_organization_of_what_they_insert() {
 }
 
 #[test]
+fn a_member_of_both_looks_after_roles_and_groups_in_one_at_a_time() {
+    let Both { first, guest, .. } = both();
+    admin::execute("update crm.memberships set role = 'admin' where user_id = $1", &[&guest.user]);
+    let there = guest.logged_in(Some(&first.organization.slug));
+    let tables = ["roles", "role_permissions", "groups", "group_members", "group_permissions", "group_roles"];
+    for table in tables.into_iter().chain(["permissions", "built_in_roles", "built_in_permissions"]) {
+        let path = format!("/{table}");
+        guest.get(&path).expect(403);
+        guest.post(&path, &json!({})).expect(403);
+        guest.delete(&path).expect(403);
+        there.get(&path).expect(200);
+    }
+}
+
+#[test]
 fn a_member_of_both_cannot_move_or_link_a_row_from_one_to_the_other() {
     let Both { first, second, guest } = both();
     // A writer in both, so that only the rules about organizations stand in the way.
@@ -132,45 +149,65 @@ fn a_member_of_both_changes_only_where_their_role_allows() {
 
 // ---------------------------------------------------------------------------------------------- roles
 
+/// The statuses of a POST, of an upsert and a PUT over the contact, of a PATCH and a DELETE of it; and which of the last
+/// four leave it as it was.
+fn writes(member: &Actor, owner: &Actor, contact: &Value) -> Vec<(&'static str, u16, bool)> {
+    let (org, id) = (owner.organization.id, id_of(contact));
+    let row = json!({ "org_id": org, "id": id, "last_name": "Put", "owner_id": contact["owner_id"] });
+    let stored =
+        || admin::value::<Option<Value>>("select (select to_jsonb(c) from crm.contacts as c where id = $1)", &[&id]);
+    let attempts: [(&str, Request); 5] = [
+        ("POST", member.request("POST", "/contacts").json(&json!({ "last_name": "New" }))),
+        (
+            "upsert",
+            member.request("POST", "/contacts?on_conflict=org_id,id").prefer("resolution=merge-duplicates").json(&row),
+        ),
+        ("PUT", member.request("PUT", &format!("/contacts?org_id=eq.{org}&id=eq.{id}")).json(&row)),
+        ("PATCH", member.request("PATCH", &format!("/contacts?id=eq.{id}")).json(&json!({ "title": "x" }))),
+        ("DELETE", member.request("DELETE", &format!("/contacts?id=eq.{id}"))),
+    ];
+    let attempts = attempts.into_iter().map(|(verb, request)| {
+        let before = stored();
+        let status = request.send().status;
+        (verb, status, verb != "POST" && stored() == before)
+    });
+    attempts.collect()
+}
+
 #[test]
-fn a_member_writes_unless_they_are_read_only() {
+fn a_member_writes_the_contacts_that_their_role_reaches_in_every_way_or_in_none() {
     let owner = Actor::register();
-    let writes = |member: &Actor, allowed: bool| {
-        let contact = owner.insert("contacts", &json!({ "last_name": "Old" }));
-        let (org, id) = (owner.organization.id, id_of(&contact));
-        let row = json!({ "org_id": org, "id": id, "last_name": "Put" });
-        let before = admin::fingerprint(org);
-        let attempts: [(&str, Request, u16); 5] = [
-            ("POST", member.request("POST", "/contacts").json(&json!({ "last_name": "New" })), 201),
-            (
-                "upsert",
-                member
-                    .request("POST", "/contacts?on_conflict=org_id,id")
-                    .prefer("resolution=merge-duplicates")
-                    .json(&row),
-                200,
-            ),
-            ("PUT", member.request("PUT", &format!("/contacts?org_id=eq.{org}&id=eq.{id}")).json(&row), 204),
-            ("PATCH", member.request("PATCH", &format!("/contacts?id=eq.{id}")).json(&json!({ "title": "x" })), 204),
-            ("DELETE", member.request("DELETE", &format!("/contacts?id=eq.{id}")), 204),
-        ];
-        all(attempts, |(verb, request, status)| {
-            let (answer, expected) = (request.send(), if allowed { status } else { 403 });
-            let untouched = allowed || admin::fingerprint(org) == before;
-            if answer.status == expected && untouched {
-                Ok(())
-            } else {
-                Err(format!("{verb}, {expected} expected: {answer}"))
+    let everything = [("POST", 201), ("upsert", 200), ("PUT", 204), ("PATCH", 204), ("DELETE", 204)];
+    let refused = everything.map(|(verb, _)| (verb, 403));
+    // A row that one does not see is as if there were none.
+    let unseen = [("POST", 201), ("upsert", 403), ("PUT", 403), ("PATCH", 204), ("DELETE", 204)];
+    let seen = [("POST", 201), ("upsert", 403), ("PUT", 403), ("PATCH", 403), ("DELETE", 403)];
+    let kept = [("POST", 201), ("upsert", 200), ("PUT", 204), ("PATCH", 204), ("DELETE", 403)];
+    all(
+        [
+            ("owner", everything, everything),
+            ("admin", everything, everything),
+            ("manager", everything, everything),
+            ("sales", everything, unseen),
+            ("support", kept, seen),
+            ("read_only", refused, refused),
+        ],
+        |(role, own, theirs)| {
+            let member = Actor::member(&owner.organization, role);
+            team::group(&owner, &[&owner, &member]);
+            assert_eq!(member.get("/rpc/whoami").expect(200).json()["role"], role);
+            for (whose, statuses) in [(member.user, own), (owner.user, theirs)] {
+                let contact = owner.insert("contacts", &json!({ "last_name": "Old", "owner_id": whose }));
+                let unharmed = |verb, status| verb != "POST" && (status == 403 || statuses == unseen);
+                let expected = statuses.map(|(verb, status)| (verb, status, unharmed(verb, status)));
+                let done = writes(&member, &owner, &contact);
+                if done != expected {
+                    return Err(format!("{role}, own: {}: {done:?}", whose == member.user));
+                }
             }
-        });
-    };
-    for role in ["owner", "admin", "manager", "sales", "support", "read_only"] {
-        let member = Actor::member(&owner.organization, role);
-        assert_eq!(member.get("/rpc/whoami").expect(200).json()["role"], role);
-        assert_eq!(member.get("/contacts").expect(200).rows().len(), owner.count("contacts"), "{role}");
-        assert_eq!(member.get("/accounts").expect(200).rows().len(), owner.count("accounts"), "{role}");
-        writes(&member, role != "read_only");
-    }
+            Ok(())
+        },
+    );
 }
 
 #[test]
@@ -180,6 +217,11 @@ fn nobody_writes_the_tables_of_identity() {
         owner.post(&format!("/{table}"), &json!({})).expect(403);
         owner.patch(&format!("/{table}"), &json!({ "status": "active" })).expect(403);
         owner.delete(&format!("/{table}?status=eq.active")).expect(403);
+    }
+    for (table, column) in [("permissions", "action"), ("built_in_roles", "name"), ("built_in_permissions", "scope")] {
+        owner.post(&format!("/{table}"), &json!({})).expect(403);
+        owner.patch(&format!("/{table}"), &json!({ column: "all" })).expect(403);
+        owner.delete(&format!("/{table}?{column}=neq.x")).expect(403);
     }
 }
 
@@ -200,6 +242,7 @@ fn nobody_reaches_what_is_private() {
         ("load_demo", json!({ "password": "kzq-passphrase-demo" })),
         ("enroll", json!({ "target": "crm.contacts" })),
         ("unenroll", json!({ "target": "crm.contacts" })),
+        ("check_enrollment", json!({})),
     ] {
         owner.post(&format!("/rpc/{function}"), &argument).expect(403);
         actor::anonymous("POST", &format!("/rpc/{function}")).json(&argument).send().expect(401);

@@ -222,6 +222,7 @@ fn a_token_of_somebody_who_changed_meanwhile_is_refused() {
     ];
     for statement in cases {
         let (session, token) = forgetful();
+        session.user.share_ownership();
         let hash = || -> Option<String> {
             admin::value("select max(hash) from crm_private.passwords where user_id = $1", &[&session.user.user])
         };

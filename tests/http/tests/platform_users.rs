@@ -263,7 +263,7 @@ fn the_platform_issues_a_token_across_organizations_or_for_one_of_the_users() {
     for foreign in [other.organization.id, Uuid::new_v4()] {
         forbidden("", &issue(json!(foreign))).unwrap();
     }
-    user.join(&other.organization, "sales");
+    user.join(&other.organization, "support");
     let everywhere = user.with_token(&text(&issue(Value::Null).expect(200).json()["token"]));
     assert_eq!(everywhere.get("/rpc/whoami").expect(200).json()["database_role"], "crm_multi");
     assert_eq!(everywhere.count("contacts"), 2);

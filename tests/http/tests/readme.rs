@@ -4,19 +4,12 @@
 
 use std::process::Command;
 
-use crm_http_tests::{setting, unique};
-
-/// The first block of shell lines below a heading.
-fn shell_block(heading: &str) -> String {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
-    let section = readme.split(heading).nth(1).unwrap();
-    section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
-}
+use crm_http_tests::{document, setting, unique};
 
 #[test]
 fn a_newcomer_pastes_the_lines_of_the_readme_and_they_work() {
     let api = format!("API={}", setting("CRM_TEST_URL"));
-    let lines = shell_block("## First requests")
+    let lines = document::shell_block(&document::read("README.md"), "## First requests")
         .replace("API=http://127.0.0.1:3000", &api)
         // The same lines run again on the same database.
         .replace("ann@acme.example", &format!("{}@acme.example", unique("ann")));

@@ -149,6 +149,7 @@ fn a_user_who_is_out_cannot_refresh() {
     ];
     all(cases, |statement| {
         let first = Session::open();
+        first.user.share_ownership();
         let second = first.refreshed();
         let statement = statement
             .replace("{session}", &format!("'{}'", first.id()))

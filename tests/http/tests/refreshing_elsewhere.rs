@@ -20,7 +20,7 @@ impl Member {
         owner.insert("contacts", &json!({ "last_name": "Theirs" }));
         let member = Actor::register();
         member.insert("contacts", &json!({ "last_name": "Mine" }));
-        member.join(&owner.organization, "sales");
+        member.join(&owner.organization, "support");
         let session = Session::in_organization(&member, Some(&member.organization.slug));
         Self { owner, session }
     }

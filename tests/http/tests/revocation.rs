@@ -37,7 +37,8 @@ impl Member {
     fn new() -> Self {
         let owner = Actor::register();
         owner.insert("contacts", &json!({ "last_name": "Guarded" }));
-        let member = Actor::member(&owner.organization, "sales");
+        let member = Actor::member(&owner.organization, "support");
+        member.share_ownership();
         Self { owner, member }
     }
 

@@ -26,7 +26,9 @@ fn queries(role: &str) -> Vec<(String, String)> {
              and (r.typtype <> 'p' or r.typname in ('record', 'void'))
              and has_schema_privilege($1, n.oid, 'usage') and has_function_privilege($1, p.oid, 'execute')
              -- These end or replace the identity, or hand secrets to whom they are for.
-             and p.oid <> all ('{crm.logout,crm.pre_request,crm.claim_messages,crm.claim_oauth_exchanges}'::regproc[])
+             and p.oid <> all ('{
+                 crm.logout,crm.leave_organization,crm.pre_request,crm.claim_messages,crm.claim_oauth_exchanges
+             }'::regproc[])
              -- The platform's, which refuse everybody else: platform_refusals.rs.
              and p.oid <> all ('{crm.list_organizations,crm.list_users,crm.rotate_signing_key}'::regproc[])",
         &[&role],
