@@ -254,6 +254,10 @@ begin
     foreach step slice 1 in array steps loop
         if step[2] = 'as themselves' then
             said := tests.begin_as(step[1], run.authenticate);
+        elsif step[2] = 'as themselves, repeatable read' then
+            said := tests.begin_as(step[1], run.authenticate, 'repeatable read');
+        elsif step[2] = 'authenticates again' then
+            said := tests.say(step[1], 'select ' || run.authenticate);
         elsif step[2] like 'as %' then
             said := tests.begin_as(step[1], format('crm.authenticate(%L)', tests.token(substr(step[2], 4), 'Acme')));
         else
@@ -312,6 +316,10 @@ call tests.script('role', 'leaving undone', array[
     array['a', 'as themselves', ''], array['a', :'write', 'UPDATE 1'], array['a', 'savepoint s', ''], array['a', 'select crm.leave_organization()', 'DO'],
     array['a', 'rollback to savepoint s', ''], array['b', 'update crm.memberships set role = ''read_only'' where user_id = %1$L', 'UPDATE 1'], array['a', 'commit', '42501']
 ]);
+call tests.script('role', 'an identity that is taken away after a write', array[
+    array['a', 'as themselves, repeatable read', ''], array['a', :'write', 'UPDATE 1'], array['b', 'update crm_private.sessions set ended_at = now() where user_id = %1$L', 'UPDATE 1'],
+    array['a', 'authenticates again', 'PT401']
+]);
 -- What functions write is written by a permission too.
 call tests.script('role', 'an invitation by who may invite no more', array[
     array['a', 'as themselves', ''], array['a', 'select crm.invite_user(''new@example.com'', %6$L)', 'DO'],
@@ -322,7 +330,6 @@ call tests.script('role', 'a key by who may make keys no more', array[
     array['b', 'update crm.memberships set status = ''ended'', ended_at = now() where user_id = %1$L', 'UPDATE 1'], array['a', 'commit', '42501'],
     array['b', 'update crm_private.api_keys set revoked_at = now() where name = ''late''', 'UPDATE 0']
 ]);
--- Several organizations at once: what one takes away undoes all, and is asked for each.
 call tests.script('role', 'in two transactions', array[
     array['a', 'as themselves', ''], array['a', :'write', 'UPDATE 1'], array['a', 'commit and chain', 'COMMIT'],
     array['b', 'delete from crm.role_permissions where role = %2$L', ''], array['a', 'commit', 'COMMIT']
