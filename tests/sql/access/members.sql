@@ -88,5 +88,17 @@ select matches(tests.outcome(format('select crm.accept_invitation(%L)', :'invite
 select tests.nobody();
 select is((select role || ' ' || status from crm.memberships where user_id = tests.user_id('sol') and org_id = tests.org_id('Acme')), 'clerk active', 'and is a member again');
 select is((select count(*) from crm.group_members where user_id = tests.user_id('sol')), 0::bigint, 'without the groups of before');
+
+-- Nor does it matter what somebody may elsewhere, who comes for the first time.
+select tests.hire('new', 'Borg', 'read_only');
+select tests.become('ada', 'Acme');
+select crm.invite_user('new@example.com', 'clerk') ->> 'id' as invitation \gset
+select tests.nobody();
+select secret as invited from crm_private.messages where kind = 'invitation' and recipient = 'new@example.com' \gset
+select tests.become('new', 'Borg');
+select is(tests.outcome(format('select crm.accept_invitation(%L)', :'invited')), '1 rows', 'who may only read elsewhere accepts an invitation there');
+select tests.become('new');
+select is(tests.outcome(format('select crm.accept_invitation(%L)', :'invited')), '1 rows', 'and across organizations');
+
 select * from finish();
 rollback;

@@ -231,11 +231,13 @@ select count(tests.run(id)) as ran from tests.runs where mode <> 'held' \gset
 alter database :"world" set synchronous_commit = local;
 set synchronous_commit = local;
 select tests.say(who, 'set synchronous_commit = local') from unnest('{a,b,c}'::text[]) as who \g /dev/null
+-- What waits does so until a has committed: long enough to be seen waiting is long enough.
+select tests.say('b', 'set lock_timeout = ''200ms''') \g /dev/null
 alter system set synchronous_standby_names = 'nobody';
 select pg_reload_conf() \g /dev/null
 select count(tests.run(id)) as ran from tests.runs where mode = 'held' \gset
 alter system reset synchronous_standby_names;
-select pg_reload_conf() \g /dev/null
+select pg_reload_conf(), tests.say('b', 'set lock_timeout = ''2s''') \g /dev/null
 \set ON_ERROR_STOP on
 
 -- One thing after the other, in the words of a script: who does what, and what they are told -----------------------------------
