@@ -87,6 +87,8 @@ fn lower(organization: Uuid, resource: &str, difference: i64) -> Result<()> {
     if lowered == 0 { note(organization, resource, difference) } else { Ok(()) }
 }
 
+const NOTES_AT_A_TIME: i32 = 10_000;
+
 /// Adds, and gives how much there is then. Waits for others who add to the same.
 fn raise(organization: Uuid, resource: &str, difference: i64) -> Result<i64> {
     let (kept, noted) = db::write_prepared(
@@ -102,7 +104,12 @@ fn raise(organization: Uuid, resource: &str, difference: i64) -> Result<i64> {
     if noted.is_none() {
         return kept.ok_or_else(|| CrmError::internal("the usage was not counted"));
     }
-    // What was noted is as old as the statement; while it waited, it may have been added up and be counted twice here.
+    // Noted before there was a limit: the next will find less to add up. The sum above is as old as the statement; while
+    // that waited for others, they may have added up the same.
+    add_up_where(
+        "org_id = $2 and resource = $3",
+        &[NOTES_AT_A_TIME.into(), to_pg(organization).into(), resource.into()],
+    )?;
     total(organization, resource)
 }
 

@@ -140,6 +140,12 @@ insert into crm_private.plan_overrides (org_id, name, kind, maximum, reason) val
 select tests.become('ann', 'Acme');
 select is(tests.outcome($$insert into crm.contacts (last_name) values ('x')$$), '1 rows', 'notes count under a limit');
 select matches(tests.outcome($$insert into crm.contacts (last_name) values ('x'), ('y')$$), '^53400 .*"current":9,"maximum":10,"plan":"enterprise"', 'exactly');
+select is(tests.outcome($$insert into crm.contacts (last_name) values ('x')$$, undo => false), '1 rows', 'who adds then adds them up');
+select tests.nobody();
+select is((select count(*) from crm_private.usage_deltas where resource = 'contacts'), 0::bigint, 'so that the next need not');
+select tests.agree('contacts', 10, 'all of them');
+rollback to noted;
+insert into crm_private.plan_overrides (org_id, name, kind, maximum, reason) values (:'acme', 'contacts', 'limit', 10, 'x');
 delete from crm.contacts where last_name = 'E2';
 select tests.agree('contacts', 8, 'and what goes is taken off');
 select tests.nobody();
