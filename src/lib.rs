@@ -21,6 +21,7 @@ mod text;
 extern "C-unwind" fn _PG_init() {
     error::keep_backtraces_out_of_errors();
     gucs::define();
+    access::paths::install_hook();
     identity::memory::listen();
     identity::failures::listen();
     edge::statements::install_hooks();
