@@ -34,6 +34,8 @@ struct Branch {
     owner: *mut pg_sys::RestrictInfo,
     /// The table with the conditions of this branch.
     rel: *mut pg_sys::RelOptInfo,
+    /// The same without the organization, which is the bitmap's: it is looked at again only where the bitmap is lossy.
+    heap: *mut pg_sys::RelOptInfo,
     /// The columns that it takes to answer the query.
     columns: *mut pg_sys::Bitmapset,
 }
@@ -45,7 +47,8 @@ struct Model {
     /// The conditions that the index is entered with after the organization.
     others: Vec<*mut pg_sys::IndexClause>,
     direction: pg_sys::ScanDirection::Type,
-    bitmap: Option<*mut pg_sys::BitmapHeapPath>,
+    /// Whether rows are fetched in the table's order: best where all are wanted, of which there may be many.
+    by_bitmap: bool,
 }
 
 impl<'a> Branches<'a> {
@@ -89,7 +92,7 @@ impl<'a> Branches<'a> {
             if (*path).pathtype == pg_sys::NodeTag::T_SeqScan {
                 return self.beside_whole_table(root, path);
             }
-            let model = Model::of(path, self.form)?;
+            let model = Model::of(root, path, self.form)?;
             if (*path).pathkeys.is_null() && model.others.is_empty() {
                 return self.of_organization(root, &model);
             }
@@ -135,9 +138,7 @@ impl<'a> Branches<'a> {
                 return Some(own);
             }
             owners.retain(|&index| model.is_entered_alike(index));
-            let own = self.own.scan(root, self.form, model, self.own.best(&owners)?, self.own.owner);
-            (*own).pathkeys = std::ptr::null_mut();
-            Some(own)
+            Some(self.own.scan(root, self.form, model, self.own.best(&owners)?, self.own.owner))
         }
     }
 
@@ -156,7 +157,7 @@ impl<'a> Branches<'a> {
                 index: std::ptr::null_mut(),
                 others: Vec::new(),
                 direction: pg_sys::ScanDirection::ForwardScanDirection,
-                bitmap: None,
+                by_bitmap: wants_all(root),
             };
             let narrow = &self.narrow;
             let own = narrow.scan(root, self.form, &model, narrow.best(&self.owner_indexes())?, narrow.owner);
@@ -211,7 +212,10 @@ impl Branch {
             }
             let rel = copy(rel);
             (*rel).baserestrictinfo = list(&conditions);
-            Self { gate, owner, rel, columns }
+            let heap = copy(rel);
+            conditions.retain(|&condition| condition != form.tenant);
+            (*heap).baserestrictinfo = list(&conditions);
+            Self { gate, owner, rel, heap, columns }
         }
     }
 
@@ -234,12 +238,9 @@ impl Branch {
                 clauses.extend(model.others.iter().map(|&clause| next_column(clause)));
             }
             let only = self.is_covered_by(index);
-            let bitmap = model.bitmap.filter(|_| !only);
             let scan = nodes::make::<pg_sys::IndexPath>(pg_sys::NodeTag::T_IndexPath);
-            (*scan).path = *bitmap.map_or(model.path, |bitmap| (*bitmap).bitmapqual);
-            (*scan).path.type_ = pg_sys::NodeTag::T_IndexPath;
+            (*scan).path = path_of(model, self.rel, pg_sys::NodeTag::T_IndexPath);
             (*scan).path.pathtype = if only { pg_sys::NodeTag::T_IndexOnlyScan } else { pg_sys::NodeTag::T_IndexScan };
-            (*scan).path.parent = self.rel;
             (*scan).indexinfo = copy(index);
             (*(*scan).indexinfo).rel = self.rel;
             (*(*scan).indexinfo).indrestrictinfo = (*self.rel).baserestrictinfo;
@@ -247,12 +248,17 @@ impl Branch {
             (*scan).indexscandir = model.direction;
             (*scan).indextotalcost = (*model.path).total_cost;
             (*scan).indexselectivity = 1.0;
-            bitmap.map_or(scan.cast(), |bitmap| {
-                let heap = copy(bitmap);
-                (*heap).path.parent = self.rel;
-                (*heap).bitmapqual = scan.cast();
-                heap.cast()
-            })
+            if only || !model.by_bitmap {
+                return scan.cast();
+            }
+            // Of a bitmap, the workers of a parallel plan share what it leads to.
+            (*scan).path.parallel_aware = false;
+            (*scan).path.parallel_workers = 0;
+            let heap = nodes::make::<pg_sys::BitmapHeapPath>(pg_sys::NodeTag::T_BitmapHeapPath);
+            (*heap).path = path_of(model, self.heap, pg_sys::NodeTag::T_BitmapHeapPath);
+            (*heap).path.pathtype = pg_sys::NodeTag::T_BitmapHeapScan;
+            (*heap).bitmapqual = scan.cast();
+            heap.cast()
         }
     }
 
@@ -291,12 +297,12 @@ impl Branch {
 
 impl Model {
     /// The path, if it enters an index by the organization.
-    unsafe fn of(path: *mut pg_sys::Path, form: &Form) -> Option<Self> {
+    unsafe fn of(root: *mut pg_sys::PlannerInfo, path: *mut pg_sys::Path, form: &Form) -> Option<Self> {
         // SAFETY: as above.
         unsafe {
             let heap: Option<&mut pg_sys::BitmapHeapPath> = cast(path, pg_sys::NodeTag::T_BitmapHeapPath);
-            let bitmap = heap.map(std::ptr::from_mut);
-            let scan = bitmap.map_or(path, |bitmap| (*bitmap).bitmapqual);
+            let by_bitmap = heap.is_some() || ((*path).pathkeys.is_null() && wants_all(root));
+            let scan = heap.map_or(path, |heap| heap.bitmapqual);
             let scan: &mut pg_sys::IndexPath = cast(scan, pg_sys::NodeTag::T_IndexPath)?;
             let mut others: Vec<_> = items(scan.indexclauses).collect();
             let first: *mut pg_sys::IndexClause = others.first().copied()?;
@@ -309,7 +315,7 @@ impl Model {
                 index: scan.indexinfo,
                 others,
                 direction: scan.indexscandir,
-                bitmap,
+                by_bitmap,
             })
         }
     }
@@ -328,6 +334,17 @@ impl Model {
             })
         }
     }
+}
+
+unsafe fn path_of(model: &Model, rel: *mut pg_sys::RelOptInfo, tag: pg_sys::NodeTag) -> pg_sys::Path {
+    // SAFETY: as above.
+    unsafe { pg_sys::Path { type_: tag, parent: rel, pathkeys: std::ptr::null_mut(), ..*model.path } }
+}
+
+/// Whether the query is answered as a whole, not for its first rows.
+unsafe fn wants_all(root: *mut pg_sys::PlannerInfo) -> bool {
+    // SAFETY: as above, and a setting.
+    unsafe { (*root).tuple_fraction == 0.0 && pg_sys::enable_bitmapscan }
 }
 
 unsafe fn begins_with_organization(index: *mut pg_sys::IndexOptInfo, form: &Form) -> bool {
