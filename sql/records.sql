@@ -44,6 +44,21 @@ grant execute on function crm_private.guard() to crm_owner;
 comment on function crm_private.guard() is
     'Trigger _300_guard: refuses a statement whose permission (<resource>.create, .update, .delete) the caller''s role has nowhere. Errors: 42501.';
 
+create function crm_private.check_scope()
+    returns trigger
+    language c
+    volatile
+    security definer
+    set search_path = pg_catalog, pg_temp
+    parallel unsafe
+    as 'MODULE_PATHNAME', 'check_scope_wrapper';
+
+revoke all on function crm_private.check_scope() from public;
+grant execute on function crm_private.check_scope() to crm_owner;
+
+comment on function crm_private.check_scope() is
+    'Trigger _400_scope: refuses to change or delete a row that the caller may see, but that their permission (<resource>.update, .delete) does not reach. Errors: 42501.';
+
 create function crm_private.stamp()
     returns trigger
     language c
@@ -59,30 +74,29 @@ grant execute on function crm_private.stamp() to crm_owner;
 comment on function crm_private.stamp() is
     'Trigger _500_stamp: org_id, id, created_*, updated_*, owner_id, version. Errors: 42501 when org_id or id would change, 22023 when no organization is active and none is named.';
 
-create function crm.enroll(target regclass, rules text[] default '{}')
+create function crm.enroll(target regclass, rules text[] default '{}', access text[] default null)
     returns void
     language c
     volatile
-    strict
     security invoker
     set search_path = pg_catalog, pg_temp
     parallel unsafe
     as 'MODULE_PATHNAME', 'enroll_wrapper';
 
-revoke all on function crm.enroll(regclass, text[]) from public;
-grant execute on function crm.enroll(regclass, text[]) to crm_owner;
+revoke all on function crm.enroll(regclass, text[], text[]) from public;
+grant execute on function crm.enroll(regclass, text[], text[]) to crm_owner;
 
-comment on function crm.enroll(regclass, text[]) is
-$$Gives a table what every table of the CRM has: forced row level security with policies for crm_app and crm_multi by the permissions <table>.read, .create, .update, .delete; grants; a refusal of what the caller's role does not permit; stamps (org_id, id, created_at, created_by, updated_at, updated_by, owner_id, version: those the table has).
+comment on function crm.enroll(regclass, text[], text[]) is
+$$Gives a table what every table of the CRM has: forced row level security with policies for crm_app and crm_multi by the permissions <table>.read, .create, .update, .delete and their scope (own: owner_id is the caller; team: owner_id is in a group of theirs; all; without a column owner_id only those with scope all do anything); grants; a refusal of what the caller is not permitted; stamps (org_id, id, created_at, created_by, updated_at, updated_by, owner_id, version: those the table has).
 target: a table of the caller's with primary key (org_id, id).
 rules: how text columns are checked and stored, "<column> [required] <kind>", with the kinds line <max>, text <max>, email, phone <column for E.164>, domain, url, code <letters>. What is blank is stored as null.
+access: what the built-in roles may do, "<role> <action>[,<action>…] [own|team|all]", with the roles manager, sales, support, read_only (owners and admins may do everything) and the actions read, create, update, delete. Null: as before, or for a new table manager everything for their team, sales everything for their own, support reads all and adds and changes their own, read_only reads all.
 Calling it again replaces what it made. Errors: 22023 for a table or rule that does not fit (a unique or foreign key that does not begin with org_id would tell what other organizations have; a policy of its own for the same roles would let in more), 42501 for a table of somebody else.$$;
 
 create function crm.unenroll(target regclass)
     returns void
     language c
     volatile
-    strict
     security invoker
     set search_path = pg_catalog, pg_temp
     parallel unsafe
@@ -92,4 +106,4 @@ revoke all on function crm.unenroll(regclass) from public;
 grant execute on function crm.unenroll(regclass) to crm_owner;
 
 comment on function crm.unenroll(regclass) is
-    'Takes away what crm.enroll gave. Row level security stays on, so the API sees nothing of the table.';
+    'Takes away what crm.enroll gave, the permissions included. Row level security stays on, so the API sees nothing of the table.';

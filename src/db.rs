@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::CStr;
 
 use pgrx::datum::DatumWithOid;
 use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiTupleTable};
 use pgrx::{PgBuiltInOids, pg_sys};
 
-use crate::error::Result;
+use crate::error::{CrmError, Result};
 
 thread_local! {
     static PLANS: RefCell<HashMap<&'static str, OwnedPreparedStatement>> = RefCell::new(HashMap::new());
@@ -24,26 +25,36 @@ pub fn select<R>(
     read: impl FnOnce(SpiTupleTable) -> Result<R>,
 ) -> Result<R> {
     let _restriction = Restriction::enter();
-    Spi::connect(|client| with_plan(client, query, types, |plan| read(client.select(plan, None, arguments)?)))
+    Spi::connect(|client| {
+        let plan = take_plan(client, query, types)?;
+        let rows = client.select(&plan, None, arguments);
+        let result = rows.map_err(CrmError::from).and_then(read);
+        put_back(query, plan);
+        result
+    })
 }
 
-fn with_plan<R>(
-    client: &SpiClient,
-    query: &'static str,
-    types: &[PgBuiltInOids],
-    run: impl FnOnce(&OwnedPreparedStatement) -> Result<R>,
+/// The same for a query that is put together, and so not worth keeping.
+pub fn select_once<R>(
+    query: &str,
+    arguments: &[DatumWithOid],
+    read: impl FnOnce(SpiTupleTable) -> Result<R>,
 ) -> Result<R> {
-    // Taken out while it runs, so that a query which calls one of our functions finds the map free.
-    let plan = match PLANS.with_borrow_mut(|plans| plans.remove(query)) {
-        Some(plan) => plan,
-        None => {
-            let oids: Vec<_> = types.iter().map(|&oid| oid.into()).collect();
-            client.prepare(query, &oids)?.keep()
-        }
-    };
-    let result = run(&plan);
+    let _restriction = Restriction::enter();
+    Spi::connect(|client| read(client.select(query, None, arguments)?))
+}
+
+/// Taken out while it runs, so that a query which calls one of our functions finds the map free.
+fn take_plan(client: &SpiClient, query: &'static str, types: &[PgBuiltInOids]) -> Result<OwnedPreparedStatement> {
+    if let Some(plan) = PLANS.with_borrow_mut(|plans| plans.remove(query)) {
+        return Ok(plan);
+    }
+    let oids: Vec<_> = types.iter().map(|&oid| oid.into()).collect();
+    Ok(client.prepare(query, &oids)?.keep())
+}
+
+fn put_back(query: &'static str, plan: OwnedPreparedStatement) {
     PLANS.with_borrow_mut(|plans| plans.insert(query, plan));
-    result
 }
 
 /// Runs a statement that writes; gives how many rows it wrote.
@@ -74,6 +85,23 @@ pub fn write<R>(
     Spi::connect_mut(|client| read(client.update(statement, None, arguments)?))
 }
 
+/// The same for one that runs at almost every write: prepared once.
+pub fn write_prepared<R>(
+    statement: &'static str,
+    types: &[PgBuiltInOids],
+    arguments: &[DatumWithOid],
+    read: impl FnOnce(SpiTupleTable) -> Result<R>,
+) -> Result<R> {
+    let _restriction = Restriction::enter();
+    Spi::connect_mut(|client| {
+        let plan = take_plan(client, statement, types)?;
+        let rows = client.update(&plan, None, arguments);
+        let result = rows.map_err(CrmError::from).and_then(read);
+        put_back(statement, plan);
+        result
+    })
+}
+
 /// Runs statements without arguments or results (DDL).
 pub fn run(statements: &str) -> Result<()> {
     execute(statements, &[]).map(|_| ())
@@ -81,27 +109,56 @@ pub fn run(statements: &str) -> Result<()> {
 
 /// Runs something with the rights of `crm_definer`, as a security definer function has them.
 pub fn as_definer<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
-    let _definer = Definer::enter();
+    // SAFETY: a catalog look-up with a NUL-terminated name. The role owns the calling function.
+    let definer = unsafe { pg_sys::get_role_oid(c"crm_definer".as_ptr(), false) };
+    let _definer = Borrowed::enter(definer, pg_sys::SECURITY_LOCAL_USERID_CHANGE);
     run()
 }
 
-struct Definer(pg_sys::Oid, i32);
-
-impl Definer {
-    fn enter() -> Self {
-        let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-        // SAFETY: reads and sets the backend's current user, for a role that owns the calling function; Drop sets it back,
-        // also when an error passes through.
-        unsafe {
-            pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-            let definer = pg_sys::get_role_oid(c"crm_definer".as_ptr(), false);
-            pg_sys::SetUserIdAndSecContext(definer, context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32);
+/// Runs something with the rights of a table's owner, and past its policies: as PostgreSQL runs what a foreign key does to a
+/// table, and as safe as that is (see [`Restriction`]).
+pub fn as_owner_of<R>(schema: &CStr, table: &CStr, run: impl FnOnce() -> Result<R>) -> Result<R> {
+    // SAFETY: catalog look-ups with NUL-terminated names, which fail where there is no such table.
+    let owner = unsafe {
+        let schema = pg_sys::get_namespace_oid(schema.as_ptr(), false);
+        let table = pg_sys::get_relname_relid(table.as_ptr(), schema);
+        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, table.into());
+        if tuple.is_null() {
+            return Err(CrmError::internal("a table of the CRM is missing"));
         }
-        Self(user, context)
+        let owner = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relowner;
+        pg_sys::ReleaseSysCache(tuple);
+        owner
+    };
+    let _owner = Borrowed::enter(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS);
+    run()
+}
+
+/// Reads something as a table's owner, whom forced row level security does not bind here, as PostgreSQL does to check
+/// foreign keys. Only for queries that call nothing of the owner's.
+pub fn as_owner<R>(owner: pg_sys::Oid, read: impl FnOnce() -> Result<R>) -> Result<R> {
+    let context =
+        pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION | pg_sys::SECURITY_NOFORCE_RLS;
+    let _owner = Borrowed::enter(owner, context);
+    read()
+}
+
+/// The backend's current user, on loan.
+struct Borrowed(pg_sys::Oid, i32);
+
+impl Borrowed {
+    fn enter(user: pg_sys::Oid, flags: u32) -> Self {
+        let (mut before, mut context) = (pg_sys::InvalidOid, 0);
+        // SAFETY: reads and sets the backend's current user; Drop sets it back, also when an error passes through.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut before, &mut context);
+            pg_sys::SetUserIdAndSecContext(user, context | flags as i32);
+        }
+        Self(before, context)
     }
 }
 
-impl Drop for Definer {
+impl Drop for Borrowed {
     fn drop(&mut self) {
         // SAFETY: what was in force before.
         unsafe { pg_sys::SetUserIdAndSecContext(self.0, self.1) };

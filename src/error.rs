@@ -5,6 +5,7 @@ use std::ffi::{c_char, c_int};
 use pgrx::PgSqlErrorCode;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::spi::SpiError;
+use serde_json::Value;
 
 /// An error that is raised. PostgREST turns the SQLSTATE into the HTTP status named here.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub enum CrmError {
     Conflict { message: String, hint: String },
     /// 409: something else depends on it.
     InUse { message: String, hint: String },
+    /// 402: the organization's plan allows no more. `current` is what there was before.
+    LimitReached { limit: String, current: i64, maximum: i64, plan: String },
     /// 405: it writes, and the transaction (a GET request) may not.
     ReadOnly { message: String },
     /// 500: something an administrator has to put right first.
@@ -65,11 +68,28 @@ impl From<CrmError> for ErrorReport {
             CrmError::Refused { message, hint } => {
                 report(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message).set_hint(hint)
             }
+            CrmError::LimitReached { limit, current, maximum, plan } => {
+                let limit = Value::from(limit);
+                let detail = format!(
+                    r#"{LIMIT_DETAIL}{limit},"current":{current},"maximum":{maximum},"plan":{}}}"#,
+                    Value::from(plan)
+                );
+                ErrorReport::new(
+                    PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+                    format!("the plan's limit is reached: {}", limit.as_str().unwrap_or_default()),
+                    "",
+                )
+                .set_detail(detail)
+                .set_hint("Remove some, or move to a larger plan.")
+            }
             CrmError::ReadOnly { message } => report(PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION, message),
             CrmError::Internal { message } => report(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message),
         }
     }
 }
+
+/// How the detail of `LimitReached` begins: by this our 53400 is told from PostgreSQL's own.
+pub const LIMIT_DETAIL: &str = r#"{"limit":"#;
 
 /// A refusal with an SQLSTATE that only PostgREST knows (`PT401` is HTTP 401).
 #[derive(Clone, Copy, Debug, PartialEq)]

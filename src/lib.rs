@@ -10,6 +10,7 @@ mod edge;
 mod error;
 mod gucs;
 mod identity;
+mod plans;
 mod records;
 mod schema;
 mod text;
@@ -23,6 +24,7 @@ extern "C-unwind" fn _PG_init() {
     gucs::define();
     access::paths::install_hook();
     identity::memory::listen();
+    access::race::listen();
     identity::failures::listen();
     edge::statements::install_hooks();
     edge::errors::install_hook();
@@ -35,12 +37,11 @@ mod tests {
     use pgrx::prelude::*;
     use uuid::Uuid;
 
-    use crate::access::roles::Role;
     use crate::db;
     use crate::identity::principal::{ActiveOrganization, Principal};
 
     fn somebody() -> Principal {
-        let organization = ActiveOrganization { id: Uuid::from_u128(2), role: Some(Role::Sales), country: None };
+        let organization = ActiveOrganization { id: Uuid::from_u128(2), role: Some("sales".into()), country: None };
         Principal {
             user_id: Some(Uuid::from_u128(1)),
             session_id: Some(Uuid::from_u128(3)),

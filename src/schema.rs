@@ -20,8 +20,11 @@ extension_sql_file!("../sql/identity/providers.sql", name = "identity_providers"
 extension_sql_file!("../sql/identity/api_keys.sql", name = "identity_api_keys", requires = ["identity_providers"]);
 extension_sql_file!("../sql/identity/platform.sql", name = "identity_platform", requires = ["identity_api_keys"]);
 extension_sql_file!("../sql/identity/upkeep.sql", name = "identity_upkeep", requires = ["identity_platform"]);
-extension_sql_file!("../sql/access.sql", name = "access", requires = ["identity_upkeep"]);
-extension_sql_file!("../sql/records.sql", name = "records", requires = ["access"]);
+extension_sql_file!("../sql/access/policy.sql", name = "access_policy", requires = ["identity_upkeep"]);
+extension_sql_file!("../sql/access/members.sql", name = "access_members", requires = ["access_policy"]);
+extension_sql_file!("../sql/access/triggers.sql", name = "access_triggers", requires = ["access_members"]);
+extension_sql_file!("../sql/plans.sql", name = "plans", requires = ["access_triggers"]);
+extension_sql_file!("../sql/records.sql", name = "records", requires = ["plans"]);
 extension_sql_file!("../sql/edge.sql", name = "edge", requires = ["records"]);
 extension_sql_file!("../sql/crm/demo.sql", name = "demo", requires = ["edge"]);
 extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["demo"]);
@@ -32,10 +35,15 @@ macro_rules! table_files {
 }
 
 /// Run in this order; a file may lean on those before it.
-const TABLE_FILES: [(&str, &str); 12] = table_files![
+const TABLE_FILES: [(&str, &str); 17] = table_files![
+    "entities/plans.sql",
     "entities/organizations.sql",
+    "entities/usage.sql",
     "entities/users.sql",
+    "entities/permissions.sql",
+    "entities/roles.sql",
     "entities/memberships.sql",
+    "entities/groups.sql",
     "entities/identity/settings.sql",
     "entities/identity/signing_keys.sql",
     "entities/identity/passwords.sql",

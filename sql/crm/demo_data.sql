@@ -1,5 +1,13 @@
 -- Run by crm.load_demo() as the demo organization's owner, through the same policies and triggers as any client.
 
+insert into crm.groups (name, description) values ('Sales team', 'Its manager sees what its salespeople own.');
+
+insert into crm.group_members (group_id, user_id, is_lead)
+select g.id, m.user_id, m.role = 'manager'
+from crm.groups as g
+join crm.memberships as m on m.org_id = g.org_id and m.role in ('manager', 'sales')
+where g.name = 'Sales team';
+
 insert into crm.accounts (name, domain, website, type, industry, employees, annual_revenue, currency, phone, billing_city, billing_country, external_id)
 values
     ('Northwind Traders', 'northwind.example', 'https://northwind.example', 'customer', 'Wholesale', 240, 38000000, 'USD', '+1 650-253-0000', 'Seattle', 'US', 'demo-northwind'),

@@ -60,7 +60,7 @@ create index accounts_org_id_name_idx on crm.accounts (org_id, name);
 create index accounts_org_id_domain_idx on crm.accounts (org_id, domain);
 create index accounts_org_id_phone_normalized_idx on crm.accounts (org_id, phone_normalized);
 create index accounts_org_id_parent_id_idx on crm.accounts (org_id, parent_id);
-create index accounts_org_id_owner_id_idx on crm.accounts (org_id, owner_id);
+create index accounts_org_id_owner_id_created_at_id_idx on crm.accounts (org_id, owner_id, created_at, id);
 
 select crm.enroll('crm.accounts', array[
     'name required line 200', 'domain domain', 'website url', 'industry line 100', 'currency code 3', 'email email',

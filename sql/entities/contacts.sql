@@ -51,7 +51,7 @@ create index contacts_org_id_updated_at_id_idx on crm.contacts (org_id, updated_
 create index contacts_org_id_last_name_first_name_idx on crm.contacts (org_id, last_name, first_name);
 create index contacts_org_id_phone_normalized_idx on crm.contacts (org_id, phone_normalized);
 create index contacts_org_id_account_id_idx on crm.contacts (org_id, account_id);
-create index contacts_org_id_owner_id_idx on crm.contacts (org_id, owner_id);
+create index contacts_org_id_owner_id_created_at_id_idx on crm.contacts (org_id, owner_id, created_at, id);
 
 select crm.enroll('crm.contacts', array[
     'salutation line 50', 'first_name line 100', 'last_name required line 100', 'title line 200', 'department line 200',

@@ -6,6 +6,7 @@ create table crm.organizations (
     id uuid not null default crm.uuid_v7(),
     slug text not null,
     name text not null,
+    plan text not null default 'free',
     status text not null default 'active',
     status_reason text,
     status_changed_at timestamptz,
@@ -16,6 +17,7 @@ create table crm.organizations (
     updated_at timestamptz not null default now(),
     constraint organizations_pkey primary key (id),
     constraint organizations_slug_key unique (slug),
+    constraint organizations_plan_fkey foreign key (plan) references crm.plans (name),
     constraint organizations_slug_check check (slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$' and char_length(slug) between 1 and 63),
     constraint organizations_name_check check (char_length(name) between 1 and 200),
     constraint organizations_status_check check (status in ('active', 'suspended', 'cancelled')),
@@ -24,12 +26,14 @@ create table crm.organizations (
     constraint organizations_currency_check check (currency ~ '^[A-Z]{3}$')
 );
 
+create index organizations_plan_idx on crm.organizations (plan);
+
 alter table crm.organizations enable row level security, force row level security;
 
 create policy organizations_select_app on crm.organizations for select to crm_app
-    using (id = (select crm.permitted_org_id('organizations.read')));
+    using (id = (select crm.all_scope_org_id('organizations.read')));
 create policy organizations_select_multi on crm.organizations for select to crm_multi
-    using (id = any ((select crm.permitted_org_ids('organizations.read'))::uuid[]));
+    using (id = any ((select crm.all_scope_org_ids('organizations.read'))::uuid[]));
 create policy organizations_all_definer on crm.organizations for all to crm_definer
     using (true) with check (true);
 
@@ -39,6 +43,7 @@ grant select, insert, update, delete on crm.organizations to crm_definer;
 comment on table crm.organizations is
     'The organizations (tenants) the caller is a member of; with an active organization, that one.';
 comment on column crm.organizations.slug is 'Short name for URLs and headers (X-Org-ID), unique, lower case, made from the name.';
+comment on column crm.organizations.plan is 'What it may have, and how much: see plans.';
 comment on column crm.organizations.status is 'active, suspended or cancelled; only an active organization can be worked in.';
 comment on column crm.organizations.status_reason is 'Why it was suspended or cancelled.';
 comment on column crm.organizations.status_changed_at is 'When it was suspended, cancelled or resumed.';

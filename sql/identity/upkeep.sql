@@ -44,4 +44,4 @@ revoke all on function crm.clear_expired(integer) from public;
 grant execute on function crm.clear_expired(integer) to crm_worker, crm_admin;
 
 comment on function crm.clear_expired(integer) is
-    'Clears away what has expired: sessions a week after their end, refresh and one-time tokens, messages, invitations, signing keys, sign-ins, failures; at most so many rows of each kind. Returns how many of each. Call it every few minutes.';
+    'Clears away what has expired: sessions a week after their end, refresh and one-time tokens, messages, invitations, signing keys, sign-ins, failures; adds up what was counted of resources without a limit; at most so many rows of each kind. Returns how many of each. Call it every few minutes.';

@@ -1,123 +1,61 @@
-//! The built-in roles of a membership and what they permit. Pure.
+//! Roles: the built-in ones that every organization has, and who may give one to somebody.
 
-use serde::{Deserialize, Serialize};
+use pgrx::AllocatedByPostgres;
+use pgrx::heap_tuple::PgHeapTuple;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use uuid::Uuid;
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    Owner,
-    Admin,
-    Manager,
-    Sales,
-    Support,
-    ReadOnly,
-}
+use super::permissions::{self, Permissions};
+use crate::db;
+use crate::error::{CrmError, Result};
+use crate::records::row::{self, Images};
 
-impl Role {
-    pub const ALL: [Self; 6] = [Self::Owner, Self::Admin, Self::Manager, Self::Sales, Self::Support, Self::ReadOnly];
+/// The role of whoever makes an organization; there is always somebody who has it.
+pub const OWNER: &str = "owner";
 
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.name() == name)
+/// Refuses to let somebody with these permissions give this role to anybody: nobody grants what they lack, nor what is above
+/// them.
+pub fn check_grantable(mine: &Permissions, organization: Uuid, role: &str) -> Result<()> {
+    let Some((grants, rank)) = permissions::of_role(organization, role)? else {
+        return Err(CrmError::invalid("role", "this organization has no such role"));
+    };
+    if rank > mine.rank {
+        return Err(CrmError::forbidden("nobody can grant more than they have: this role is above yours"));
     }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Owner => "owner",
-            Self::Admin => "admin",
-            Self::Manager => "manager",
-            Self::Sales => "sales",
-            Self::Support => "support",
-            Self::ReadOnly => "read_only",
-        }
-    }
-
-    /// Whether the role permits `resource.action`; what is not known is not permitted.
-    pub fn permits(self, permission: &str) -> bool {
-        let Some((resource, action)) = permission.split_once('.') else { return false };
-        let administers = matches!(self, Self::Owner | Self::Admin);
-        match action {
-            "read" if KEPT_BY_ADMINISTRATORS.contains(&resource) => administers,
-            "read" => true,
-            "create" | "update" | "delete" if ADMINISTRATION.contains(&resource) => administers,
-            "create" | "update" | "delete" => self != Self::ReadOnly,
-            _ => false,
-        }
-    }
-
-    /// Whether a scope, `*` in it standing for anything, is within what the role permits.
-    pub fn may_delegate(self, scope: &str) -> bool {
-        // What an owner or administrator may do is everything there is in the organization.
-        matches!(self, Self::Owner | Self::Admin) || (!scope.contains('*') && self.permits(scope))
-    }
-
-    /// Whether somebody with this role may make somebody else that one: nobody gives more than they have.
-    pub fn may_grant(self, other: Self) -> bool {
-        match self {
-            Self::Owner => true,
-            Self::Admin => other != Self::Owner,
-            _ => false,
-        }
+    match mine.grants.lack(&grants) {
+        Some(lacking) => Err(lacks(&lacking.permission, lacking.scope.name())),
+        None => Ok(()),
     }
 }
 
-/// Only owners and administrators write here …
-const ADMINISTRATION: [&str; 4] = ["organizations", "memberships", "invitations", "api_keys"];
+pub fn lacks(permission: &str, scope: &str) -> CrmError {
+    CrmError::forbidden(format!("nobody can grant more than they have: you lack {permission} with scope {scope}"))
+}
 
-/// … and read here.
-const KEPT_BY_ADMINISTRATORS: [&str; 2] = ["invitations", "api_keys"];
+/// The rank of a role that is there.
+pub fn rank(organization: Uuid, role: &str) -> Result<i32> {
+    Ok(permissions::of_role(organization, role)?.map_or(i32::MAX, |(_, rank)| rank))
+}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Every organization has the built-in roles, however it came to be.
+#[pg_trigger(sql = false)]
+fn make_built_in_roles<'a>(
+    trigger: &'a PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
+    row::answer(make(trigger).map(|()| None))
+}
 
-    #[test]
-    fn read_only_reads_and_nothing_else() {
-        assert!(Role::ReadOnly.permits("contacts.read"));
-        for action in ["create", "update", "delete"] {
-            assert!(!Role::ReadOnly.permits(&format!("contacts.{action}")));
-            assert!(Role::Sales.permits(&format!("contacts.{action}")));
-        }
-    }
-
-    #[test]
-    fn an_unknown_permission_is_permitted_to_nobody() {
-        for role in Role::ALL {
-            for permission in ["", "contacts", "contacts.", "contacts.reads", ".", "contacts.read.all"] {
-                assert!(!role.permits(permission), "{role:?} {permission:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn only_owners_and_administrators_administer() {
-        for role in Role::ALL {
-            let administers = matches!(role, Role::Owner | Role::Admin);
-            for resource in ["organizations", "memberships", "invitations", "api_keys"] {
-                assert_eq!(role.permits(&format!("{resource}.create")), administers, "{role:?} {resource}");
-            }
-            assert_eq!(role.permits("invitations.read"), administers, "{role:?}");
-            assert!(role.permits("memberships.read"), "{role:?}");
-            assert_eq!(role.may_delegate("*.*"), administers, "{role:?}");
-        }
-        assert!(Role::Sales.may_delegate("contacts.read"));
-        assert!(!Role::ReadOnly.may_delegate("contacts.update"));
-    }
-
-    #[test]
-    fn nobody_grants_more_than_they_have() {
-        assert!(Role::Owner.may_grant(Role::Owner));
-        assert!(Role::Admin.may_grant(Role::Admin));
-        assert!(!Role::Admin.may_grant(Role::Owner));
-        for role in [Role::Manager, Role::Sales, Role::Support, Role::ReadOnly] {
-            assert!(Role::ALL.into_iter().all(|other| !role.may_grant(other)), "{role:?}");
-        }
-    }
-
-    #[test]
-    fn names_are_parsed_back() {
-        for role in Role::ALL {
-            assert_eq!(Role::parse(role.name()), Some(role));
-        }
-        assert_eq!(Role::parse("root"), None);
-    }
+fn make(trigger: &PgTrigger) -> Result<()> {
+    let new = Images::of(trigger)?.new.ok_or_else(|| CrmError::internal("this is a trigger for AFTER INSERT"))?;
+    let organization = new.get::<pgrx::Uuid>("id")?;
+    // As a foreign key's action would: nobody's permissions are asked.
+    db::as_owner_of(c"crm", c"roles", || {
+        db::execute(
+            "insert into crm.roles (org_id, name, title, description, rank, built_in)
+             select $1, name, title, description, rank, true from crm.built_in_roles",
+            &[organization.into()],
+        )
+    })?;
+    Ok(())
 }

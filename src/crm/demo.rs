@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::access::roles::Role;
+use crate::access::roles::OWNER;
 use crate::db;
 use crate::error::Result;
 use crate::gucs;
@@ -16,13 +16,13 @@ use crate::identity::principal::{ActiveOrganization, Principal, to_pg};
 
 const DATA: &str = include_str!("../../sql/crm/demo_data.sql");
 
-const USERS: [(&str, &str, Role); 6] = [
-    ("owner@demo.example", "Olivia Owner", Role::Owner),
-    ("admin@demo.example", "Adam Admin", Role::Admin),
-    ("manager@demo.example", "Mia Manager", Role::Manager),
-    ("sales@demo.example", "Sven Sales", Role::Sales),
-    ("support@demo.example", "Sara Support", Role::Support),
-    ("viewer@demo.example", "Vera Viewer", Role::ReadOnly),
+const USERS: [(&str, &str, &str); 6] = [
+    ("owner@demo.example", "Olivia Owner", "owner"),
+    ("admin@demo.example", "Adam Admin", "admin"),
+    ("manager@demo.example", "Mia Manager", "manager"),
+    ("sales@demo.example", "Sven Sales", "sales"),
+    ("support@demo.example", "Sara Support", "support"),
+    ("viewer@demo.example", "Vera Viewer", "read_only"),
 ];
 
 #[pg_extern(sql = false)]
@@ -64,7 +64,7 @@ fn already_loaded() -> Result<bool> {
 /// contacts there are.
 fn fill(organization: Uuid, owner: Uuid) -> Result<(i64, i64)> {
     let before = gucs::identity().unwrap_or_default();
-    let active = ActiveOrganization { id: organization, role: Some(Role::Owner), country: None };
+    let active = ActiveOrganization { id: organization, role: Some(OWNER.into()), country: None };
     Principal { user_id: Some(owner), organization: Some(active), ..Principal::default() }.assume()?;
     db::run(DATA)?;
     let counts = (

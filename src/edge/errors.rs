@@ -1,15 +1,20 @@
 //! The status that an error gets. PostgREST answers 42501 (insufficient privilege) with 401 where a request came without a
 //! token, as if one would help; but whoever has shown an API key, or another issuer's token, is known and still may not.
+//! What a plan does not allow is 402, which no SQLSTATE of PostgreSQL's own becomes.
+
+use std::ffi::{CStr, c_char};
 
 use pgrx::prelude::*;
 
-use crate::error::sqlstate;
+use crate::error::{LIMIT_DETAIL, sqlstate};
 use crate::gucs;
 
 static mut PREVIOUS: pg_sys::emit_log_hook_type = None;
 
 const INSUFFICIENT_PRIVILEGE: i32 = sqlstate("42501");
 const FORBIDDEN: i32 = sqlstate("PT403");
+const LIMIT_EXCEEDED: i32 = sqlstate("53400");
+const PAYMENT_REQUIRED: i32 = sqlstate("PT402");
 
 pub fn install_hook() {
     // SAFETY: called once, while the library is loaded.
@@ -26,8 +31,19 @@ unsafe extern "C-unwind" fn emit_log(error: *mut pg_sys::ErrorData) {
         if (*error).sqlerrcode == INSUFFICIENT_PRIVILEGE && gucs::in_request() && gucs::is_known_without_session() {
             (*error).sqlerrcode = FORBIDDEN;
         }
+        if (*error).sqlerrcode == LIMIT_EXCEEDED && gucs::in_request() && is_of_a_plan((*error).detail) {
+            (*error).sqlerrcode = PAYMENT_REQUIRED;
+        }
         if let Some(next) = PREVIOUS {
             next(error);
         }
     }
+}
+
+/// # Safety
+///
+/// A NUL-terminated text, or null.
+unsafe fn is_of_a_plan(detail: *const c_char) -> bool {
+    // SAFETY: not null.
+    !detail.is_null() && unsafe { CStr::from_ptr(detail) }.to_bytes().starts_with(LIMIT_DETAIL.as_bytes())
 }

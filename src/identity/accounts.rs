@@ -9,12 +9,13 @@ use uuid::Uuid;
 use super::answer::{self, given};
 use super::failures::{self, Counter, Locked};
 use super::password;
-use super::principal::{Principal, from_pg, memberships_of, to_pg};
+use super::principal::{Principal, from_pg, to_pg};
 use super::recovery;
 use super::session::{self, Kind, Tokens};
 use super::settings::Settings;
 use super::verify::{self, OrganizationRef};
-use crate::access::roles::Role;
+use crate::access::permissions::organizations_of;
+use crate::access::roles::OWNER;
 use crate::db;
 use crate::edge::pre_request::client;
 use crate::error::{CrmError, Result};
@@ -35,7 +36,7 @@ fn register(
     let email = given("email", email)?;
     let user = create_user(email, Some(given("password", password)?), full_name)?;
     let organization = create_organization(given("organization_name", organization_name)?)?;
-    add_member(organization, user, Role::Owner)?;
+    add_member(organization, user, OWNER)?;
     recovery::send_verification(user)?;
     Ok(JsonB(welcome(user, Some(organization), &Kind::Password)?))
 }
@@ -266,10 +267,10 @@ fn slug_of(name: &str) -> String {
     if slug.is_empty() || Uuid::try_parse(slug).is_ok() { "organization".into() } else { slug.into() }
 }
 
-pub fn add_member(organization: Uuid, user: Uuid, role: Role) -> Result<()> {
+pub fn add_member(organization: Uuid, user: Uuid, role: &str) -> Result<()> {
     db::execute(
         "insert into crm.memberships (org_id, user_id, role) values ($1, $2, $3)",
-        &[to_pg(organization).into(), to_pg(user).into(), role.name().into()],
+        &[to_pg(organization).into(), to_pg(user).into(), role.into()],
     )?;
     Ok(())
 }
@@ -285,10 +286,10 @@ pub fn is_active(user: Uuid) -> Result<bool> {
 
 /// The organization to start in: the one that is named, or the only one.
 pub fn active_organization(user: Uuid, named: Option<&str>) -> Result<Result<Option<Uuid>, ()>> {
-    let memberships = memberships_of(user)?;
+    let organizations = organizations_of(user)?;
     let Some(named) = named else {
-        return Ok(Ok(match memberships.as_slice() {
-            [(only, _)] => Some(*only),
+        return Ok(Ok(match organizations.as_slice() {
+            [only] => Some(*only),
             _ => None,
         }));
     };
@@ -297,7 +298,7 @@ pub fn active_organization(user: Uuid, named: Option<&str>) -> Result<Result<Opt
         OrganizationRef::Slug(slug) => verify::org_of_slug(&slug)?,
     };
     Ok(match named {
-        Some(id) if memberships.iter().any(|(org, _)| *org == id) => Ok(Some(id)),
+        Some(id) if organizations.contains(&id) => Ok(Some(id)),
         _ => Err(()),
     })
 }

@@ -15,6 +15,9 @@ use super::platform;
 use super::principal::{Person, Principal, from_pg, to_pg};
 use super::secret;
 use super::session::new_secret;
+use crate::access::grants::Scope;
+use crate::access::policy;
+use crate::access::roles::lacks;
 use crate::access::scopes::is_scope;
 use crate::db;
 use crate::error::{CrmError, Result};
@@ -38,16 +41,13 @@ fn create_api_key(
 ) -> Result<JsonB, ErrorReport> {
     answer::needs_post("create_api_key")?;
     let Person { user, .. } = Principal::person()?;
-    let current = Principal::current().ok_or_else(|| CrmError::forbidden("nobody is logged in"))?;
-    let role = current.organization.as_ref().and_then(|organization| organization.role);
-    let (Some(organization), Some(role)) = (current.permitted_org_id("api_keys.create"), role) else {
-        return Err(CrmError::forbidden("your role does not permit api_keys.create").into());
-    };
+    let (holder, mine) = policy::require("api_keys.create")?;
     let scopes = checked(scopes)?;
-    if !scopes.iter().all(|scope| role.may_delegate(scope)) {
-        return Err(CrmError::forbidden("nobody can grant more than they have").into());
+    // A key has what it has for all rows.
+    if let Some(lacking) = scopes.iter().find(|scope| !mine.grants.include(scope, Scope::All)) {
+        return Err(lacks(lacking, Scope::All.name()).into());
     }
-    Ok(create(Some(organization), Some(user), name, scopes, expires_at)?)
+    Ok(create(Some(holder.organization()), Some(user), name, scopes, expires_at)?)
 }
 
 #[pg_extern(sql = false)]
@@ -120,10 +120,7 @@ fn create(
 fn looked_after(permission: &str) -> Result<Option<Uuid>> {
     match Principal::current() {
         Some(current) if current.actor_id.is_some() => Err(CrmError::forbidden("not while acting as somebody else")),
-        Some(current) => match current.permitted_org_id(permission) {
-            Some(organization) => Ok(Some(organization)),
-            None => Err(CrmError::forbidden(format!("your role does not permit {permission}"))),
-        },
+        Some(_) => Ok(Some(policy::require(permission)?.0.organization())),
         None if platform::is_administrator() => Ok(None),
         None => Err(CrmError::forbidden("nobody is logged in")),
     }

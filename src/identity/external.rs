@@ -8,12 +8,13 @@ use uuid::Uuid;
 
 use super::issuer::{self, KeySet, Trust};
 use super::memory;
-use super::principal::{ActiveOrganization, Principal, from_pg, memberships_of, to_pg};
+use super::principal::{ActiveOrganization, Principal, from_pg, to_pg};
 use super::session::unix_now;
 use super::settings::Settings;
 use super::verify::{
     Identity, OrganizationRef, Subject, Verdict, identity, is_same_payload, organization, statement_timeout,
 };
+use crate::access::permissions::organizations_of;
 use crate::db;
 use crate::error::{Refusal, Result};
 
@@ -101,8 +102,8 @@ fn ask_for_external(provider: &str, subject: &str, wanted: Option<&OrganizationR
         |rows| if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<pgrx::Uuid>()?.map(from_pg)) },
     )?;
     let Some(user) = user else { return Ok(Err(Refusal::UNKNOWN_SUBJECT)) };
-    let organization = match (wanted, memberships_of(user)?.as_slice()) {
-        (None, [(only, _)]) => active_organization(user, &OrganizationRef::Id(*only))?,
+    let organization = match (wanted, organizations_of(user)?.as_slice()) {
+        (None, [only]) => active_organization(user, &OrganizationRef::Id(*only))?,
         (None, _) => None,
         (Some(wanted), _) => match active_organization(user, wanted)? {
             None => return Ok(Err(Refusal::ORGANIZATION)),

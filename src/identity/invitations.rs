@@ -1,5 +1,7 @@
 //! Inviting people into an organization.
 
+use std::rc::Rc;
+
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -15,33 +17,28 @@ use super::principal::{Person, Principal, from_pg, to_pg};
 use super::recovery;
 use super::session::Kind;
 use super::settings::Settings;
-use crate::access::roles::Role;
+use crate::access::grants::Scope;
+use crate::access::permissions::{self, Holder, Permissions};
+use crate::access::policy;
+use crate::access::roles::check_grantable;
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::text;
 
-/// The caller's active organization, and their role in it, if that permits this.
-fn administered(permission: &str) -> Result<(Uuid, Role, Uuid)> {
+/// The caller's active organization, what they may do there, and who they are, if this is permitted.
+fn administered(permission: &str) -> Result<(Uuid, Rc<Permissions>, Uuid)> {
     let Person { user, .. } = Principal::person()?;
-    let current = Principal::current().ok_or_else(|| CrmError::forbidden("nobody is logged in"))?;
-    let organization = current.permitted_org_id(permission);
-    let role = current.organization.as_ref().and_then(|organization| organization.role);
-    match organization.zip(role) {
-        Some((organization, role)) => Ok((organization, role, user)),
-        None => Err(CrmError::forbidden(format!("your role does not permit {permission}"))),
-    }
+    let (holder, permissions) = policy::require(permission)?;
+    Ok((holder.organization(), permissions, user))
 }
 
 #[pg_extern(sql = false)]
 fn invite_user(email: Option<&str>, role: Option<&str>) -> Result<JsonB, ErrorReport> {
     answer::needs_post("invite_user")?;
-    let (organization, own_role, user) = administered("invitations.create")?;
+    let (organization, mine, user) = administered("invitations.create")?;
     let email = text::email(given("email", email)?).map_err(|problem| CrmError::invalid("email", problem))?;
-    let names = "must be owner, admin, manager, sales, support or read_only";
-    let role = Role::parse(given("role", role)?).ok_or_else(|| CrmError::invalid("role", names))?;
-    if !own_role.may_grant(role) {
-        return Err(CrmError::forbidden("nobody can grant more than they have").into());
-    }
+    let role = given("role", role)?;
+    check_grantable(&mine, organization, role)?;
     if is_member(organization, &email)? {
         return Err(CrmError::Conflict {
             message: "somebody with this e-mail is a member already".into(),
@@ -68,7 +65,7 @@ fn is_member(organization: Uuid, email: &str) -> Result<bool> {
     )
 }
 
-fn invite(organization: Uuid, by: Uuid, email: &str, role: Role) -> Result<JsonB> {
+fn invite(organization: Uuid, by: Uuid, email: &str, role: &str) -> Result<JsonB> {
     let life = Settings::current()?.invitation_ttl;
     db::execute(
         "update crm_private.invitations set revoked_at = clock_timestamp()
@@ -78,7 +75,7 @@ fn invite(organization: Uuid, by: Uuid, email: &str, role: Role) -> Result<JsonB
     let (id, expires_at) = db::write(
         "insert into crm_private.invitations (org_id, email, role, invited_by, expires_at)
          values ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5)) returning id, expires_at",
-        &[to_pg(organization).into(), email.into(), role.name().into(), to_pg(by).into(), (life as f64).into()],
+        &[to_pg(organization).into(), email.into(), role.into(), to_pg(by).into(), (life as f64).into()],
         |rows| {
             let (id, expires_at) = rows.first().get_two::<pgrx::Uuid, TimestampWithTimeZone>()?;
             id.map(from_pg).zip(expires_at).ok_or_else(|| CrmError::internal("the invitation was not stored"))
@@ -87,7 +84,7 @@ fn invite(organization: Uuid, by: Uuid, email: &str, role: Role) -> Result<JsonB
     let content = db::write(
         "select jsonb_build_object('organization', o.name, 'role', $3, 'invited_by', u.full_name)
          from crm.organizations as o, crm.users as u where o.id = $1 and u.id = $2",
-        &[to_pg(organization).into(), to_pg(by).into(), role.name().into()],
+        &[to_pg(organization).into(), to_pg(by).into(), role.into()],
         |rows| Ok(rows.first().get_one::<JsonB>()?.map(|JsonB(content)| content)),
     )?;
     let about = Token { user: None, email: Some(email.to_owned()), invitation: Some((organization, id)) };
@@ -98,7 +95,7 @@ fn invite(organization: Uuid, by: Uuid, email: &str, role: Role) -> Result<JsonB
 struct Invitation {
     organization: Uuid,
     email: String,
-    role: Role,
+    role: String,
     /// The user with that e-mail.
     user: Option<Uuid>,
 }
@@ -122,31 +119,39 @@ fn accept_invitation(
 }
 
 fn take(organization: Uuid, id: Uuid) -> Result<Option<Invitation>> {
-    db::write(
+    let taken = db::write(
         "update crm_private.invitations as i set accepted_at = clock_timestamp()
          from crm.organizations as o
          where i.org_id = $1 and i.id = $2 and i.accepted_at is null and i.revoked_at is null
              and i.expires_at > clock_timestamp() and o.id = i.org_id and o.status = 'active'
-         returning i.email, i.role, (select u.id from crm.users as u where u.email = i.email), (
-             select m.role
-             from crm.memberships as m
-             join crm.users as u on u.id = m.user_id and u.status = 'active'
-             where m.org_id = i.org_id and m.user_id = i.invited_by and m.status = 'active'
-         )",
+         returning i.email, i.role, (select u.id from crm.users as u where u.email = i.email), i.invited_by",
         &[to_pg(organization).into(), to_pg(id).into()],
         |rows| {
             if rows.is_empty() {
                 return Ok(None);
             }
             let row = rows.first();
-            let role_in = |column| Ok::<_, CrmError>(row.get::<String>(column)?.as_deref().and_then(Role::parse));
-            let (role, inviters) = (role_in(2)?, role_in(4)?);
             let user = row.get::<pgrx::Uuid>(3)?.map(from_pg);
-            // Whoever invited has to be able to, still.
-            let role = role.filter(|role| inviters.is_some_and(|inviters| inviters.may_grant(*role)));
-            Ok(row.get(1)?.zip(role).map(|(email, role)| Invitation { organization, email, role, user }))
+            let invitation =
+                row.get(1)?.zip(row.get(2)?).map(|(email, role)| Invitation { organization, email, role, user });
+            Ok(invitation.zip(row.get::<pgrx::Uuid>(4)?.map(from_pg)))
         },
-    )
+    )?;
+    match taken {
+        Some((invitation, inviter)) if could_invite(inviter, organization, &invitation.role)? => Ok(Some(invitation)),
+        _ => Ok(None),
+    }
+}
+
+/// Whoever invited has to be able to, still.
+fn could_invite(inviter: Uuid, organization: Uuid, role: &str) -> Result<bool> {
+    let theirs = permissions::of(Holder::Member { user: inviter, organization })?;
+    let may_invite = theirs.scope("invitations.create") == Some(Scope::All);
+    match check_grantable(&theirs, organization, role) {
+        Ok(()) => Ok(may_invite),
+        Err(CrmError::Forbidden { .. } | CrmError::InvalidInput { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The invited person: somebody new, or the user with that e-mail, who has to be logged in.
@@ -159,13 +164,18 @@ fn who_accepts(invitation: &Invitation, password: Option<&str>, full_name: Optio
     }
 }
 
-/// Also for somebody who was a member before.
+/// Also for somebody who was a member before; the groups of that time are not theirs any more.
 fn join(invitation: &Invitation, user: Uuid) -> Result<()> {
+    db::execute(
+        "delete from crm.group_members as g using crm.memberships as m
+         where g.org_id = $1 and g.user_id = $2 and m.org_id = $1 and m.user_id = $2 and m.status <> 'active'",
+        &[to_pg(invitation.organization).into(), to_pg(user).into()],
+    )?;
     let joined = db::execute(
         "insert into crm.memberships as m (org_id, user_id, role) values ($1, $2, $3)
          on conflict (org_id, user_id) do update set role = excluded.role, status = 'active', ended_at = null
          where m.status <> 'active' returning 1",
-        &[to_pg(invitation.organization).into(), to_pg(user).into(), invitation.role.name().into()],
+        &[to_pg(invitation.organization).into(), to_pg(user).into(), invitation.role.as_str().into()],
     )?;
     if joined > 0 {
         return Ok(());
@@ -206,9 +216,7 @@ fn list_invitations() -> Result<
     >,
     ErrorReport,
 > {
-    let current = Principal::current().ok_or_else(|| CrmError::forbidden("nobody is logged in"))?;
-    let organization = current.permitted_org_id("invitations.read");
-    let organization = organization.ok_or_else(|| CrmError::forbidden("your role does not permit invitations.read"))?;
+    let organization = policy::require("invitations.read")?.0.organization();
     let open: Vec<InvitationRow> = db::select(
         "select id, email, role, invited_by, created_at, expires_at
          from crm_private.invitations

@@ -11,11 +11,15 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByPostgres, heap_tuple::PgHeapTuple};
 
+use crate::access::race;
 use crate::db;
 use crate::error::Result;
 
 /// Grows whenever something was changed.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// The transaction of this backend that announced a change last.
+static ANNOUNCER: AtomicU32 = AtomicU32::new(0);
 
 /// `crm_private.identity_changes`, once it is known.
 static SIGNAL: AtomicU32 = AtomicU32::new(0);
@@ -24,7 +28,7 @@ static SIGNAL: AtomicU32 = AtomicU32::new(0);
 static WATCHED: [AtomicU32; TRIGGERS] = [const { AtomicU32::new(0) }; TRIGGERS];
 
 /// How many triggers there have to be.
-const TRIGGERS: usize = 11;
+const TRIGGERS: usize = 19;
 
 /// Whether all of them are in place; looked at again whenever one of the tables was altered.
 static TRIGGERS_SEEN: AtomicU8 = AtomicU8::new(UNKNOWN);
@@ -66,16 +70,34 @@ pub fn generation() -> u64 {
 /// Asks the database for what is committed now, also in a transaction that looks at an older state. Gives what it was
 /// told, and the generation it may be remembered under, if it may.
 pub fn ask<T>(query: impl FnOnce() -> Result<T>) -> Result<(T, Option<u64>)> {
-    let generation = generation();
+    // What this transaction wrote itself may yet be undone.
+    ask_unless(transaction() != pg_sys::InvalidTransactionId, query)
+}
+
+/// The same for what is asked while something else is written: the answer may be remembered unless this transaction has
+/// announced a change itself.
+pub fn ask_while_writing<T>(query: impl FnOnce() -> Result<T>) -> Result<(T, Option<u64>)> {
+    let transaction = transaction();
+    let has_written = transaction != pg_sys::InvalidTransactionId;
+    // SAFETY: reads the isolation level. What writes reads with the transaction's snapshot, which may be an old one.
+    let looks_back = unsafe { pg_sys::XactIsoLevel } >= pg_sys::XACT_REPEATABLE_READ as i32;
+    let announced = ANNOUNCER.load(Relaxed) == transaction.into_inner();
+    ask_unless(has_written && (looks_back || announced), query)
+}
+
+/// Invalid as long as it has written nothing.
+fn transaction() -> pg_sys::TransactionId {
     // SAFETY: reads the transaction's state.
-    let (in_parallel, has_written) =
-        unsafe { (pg_sys::IsInParallelMode(), pg_sys::GetTopTransactionIdIfAny() != pg_sys::InvalidTransactionId) };
-    // While workers run, all of them keep to the snapshot they began with.
-    if in_parallel {
+    unsafe { pg_sys::GetTopTransactionIdIfAny() }
+}
+
+fn ask_unless<T>(may_be_undone: bool, query: impl FnOnce() -> Result<T>) -> Result<(T, Option<u64>)> {
+    let generation = generation();
+    // SAFETY: reads the transaction's state. While workers run, all of them keep to the snapshot they began with.
+    if unsafe { pg_sys::IsInParallelMode() } {
         return Ok((query()?, None));
     }
-    // What this transaction wrote itself may yet be undone.
-    let may_remember = !has_written && triggers_in_place()?;
+    let may_remember = !may_be_undone && triggers_in_place()?;
     // SAFETY: popped below; where the query fails, the end of the (sub)transaction does that.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()) };
     let answer = query()?;
@@ -83,6 +105,11 @@ pub fn ask<T>(query: impl FnOnce() -> Result<T>) -> Result<(T, Option<u64>)> {
     unsafe { pg_sys::PopActiveSnapshot() };
     // A change that arrived while the query ran may not be in its answer.
     Ok((answer, (may_remember && self::generation() == generation).then_some(generation)))
+}
+
+/// The same, for what is not to be remembered.
+pub fn latest<T>(query: impl FnOnce() -> Result<T>) -> Result<T> {
+    ask(query).map(|(answer, _)| answer)
 }
 
 /// A table's owner could have dropped or disabled them; then nothing is remembered.
@@ -121,7 +148,7 @@ fn watched_tables() -> Result<Vec<u32>> {
 }
 
 /// The table's OID; 0 where there is none.
-fn signal() -> u32 {
+pub fn signal() -> u32 {
     // SAFETY: catalog look-ups with NUL-terminated names.
     unsafe {
         let schema = pg_sys::get_namespace_oid(c"crm_private".as_ptr(), true);
@@ -131,8 +158,12 @@ fn signal() -> u32 {
 
 #[pg_trigger(sql = false)]
 fn announce<'a>(
-    _trigger: &'a PgTrigger<'a>,
+    trigger: &'a PgTrigger<'a>,
 ) -> std::result::Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
+    if trigger.extra_args().is_ok_and(|arguments| arguments.iter().any(|argument| argument == "permissions")) {
+        race::note_change();
+    }
+    ANNOUNCER.store(transaction().into_inner(), Relaxed);
     let signal = signal();
     if signal != 0 {
         // SAFETY: an existing relation.

@@ -12,7 +12,7 @@ use super::accounts;
 use super::answer::{self, given};
 use super::principal::{Principal, from_pg, has_rights_of, outer_user, to_pg};
 use super::recovery;
-use crate::access::roles::Role;
+use crate::access::roles::OWNER;
 use crate::access::scopes;
 use crate::db;
 use crate::error::{CrmError, Result};
@@ -88,7 +88,7 @@ fn owner_of(organization: Uuid, email: &str, full_name: Option<&str>) -> Result<
             user
         }
     };
-    accounts::add_member(organization, user, Role::Owner)?;
+    accounts::add_member(organization, user, OWNER)?;
     Ok(json!({ "id": user, "email": email }))
 }
 

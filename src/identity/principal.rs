@@ -4,16 +4,11 @@ use std::cell::RefCell;
 use std::ffi::{CStr, CString};
 use std::rc::Rc;
 
-use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::JsonB;
 use pgrx::prelude::*;
-use pgrx::{JsonB, PgBuiltInOids};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::platform;
-use crate::access::roles::Role;
-use crate::access::scopes;
-use crate::db;
 use crate::error::{CrmError, Result};
 use crate::gucs;
 
@@ -41,7 +36,7 @@ pub struct ApiKey {
 pub struct ActiveOrganization {
     pub id: Uuid,
     /// None for an API key, which has scopes instead.
-    pub role: Option<Role>,
+    pub role: Option<String>,
     /// ISO 3166-1 alpha-2, for phone numbers without a country code.
     pub country: Option<String>,
 }
@@ -111,33 +106,6 @@ impl Principal {
     pub fn is_platform(&self) -> bool {
         self.api_key.is_some() && self.organization.is_none()
     }
-
-    /// The active organization, if `resource.action` is permitted there.
-    pub fn permitted_org_id(&self, permission: &str) -> Option<Uuid> {
-        let organization = self.organization.as_ref()?;
-        let permitted = match (&self.api_key, organization.role) {
-            (Some(key), _) => scopes::permit(&key.scopes, permission),
-            (None, Some(role)) => role.permits(permission),
-            (None, None) => false,
-        };
-        permitted.then_some(organization.id)
-    }
-
-    /// Where `resource.action` is permitted: in the active organization, or without one in any of the user's.
-    pub fn permitted_org_ids(&self, permission: &str) -> Result<Vec<Uuid>> {
-        match (&self.organization, self.user_id) {
-            (Some(_), _) => Ok(self.permitted_org_id(permission).into_iter().collect()),
-            (None, Some(user)) => {
-                let memberships = memberships_of(user)?.into_iter();
-                Ok(memberships.filter(|(_, role)| role.permits(permission)).map(|(org, _)| org).collect())
-            }
-            (None, None) => Ok(vec![]),
-        }
-    }
-
-    pub fn permits_somewhere(&self, permission: &str) -> Result<bool> {
-        Ok(!self.permitted_org_ids(permission)?.is_empty())
-    }
 }
 
 pub fn to_pg(id: Uuid) -> pgrx::Uuid {
@@ -186,7 +154,7 @@ pub fn describe(principal: Option<&Principal>) -> serde_json::Value {
         "authenticated": principal.is_some(),
         "user_id": principal.and_then(|p| p.user_id),
         "org_id": organization.map(|o| o.id),
-        "role": organization.and_then(|o| o.role),
+        "role": organization.and_then(|o| o.role.as_ref()),
         "session_id": principal.and_then(|p| p.session_id),
         "actor_id": principal.and_then(|p| p.actor_id),
         "api_key_id": key.map(|key| key.id),
@@ -195,78 +163,6 @@ pub fn describe(principal: Option<&Principal>) -> serde_json::Value {
         // SAFETY: reads the current user.
         "database_role": role_name(unsafe { pg_sys::GetUserId() }),
     })
-}
-
-/// The active organization if the caller's role in it permits this, else NULL, which equals no `org_id`.
-///
-/// Never an error: a policy's functions run when there is a row to look at, so an error would tell that there is one.
-/// Who may not write is told so by the trigger of `records::guard`.
-#[pg_extern(sql = false)]
-fn permitted_org_id(permission: &str) -> Option<pgrx::Uuid> {
-    Principal::current()?.permitted_org_id(permission).map(to_pg)
-}
-
-/// The organizations in which the caller's role permits this: the active one, or without one any of theirs.
-#[pg_extern(sql = false)]
-fn permitted_org_ids(permission: &str) -> Result<Vec<pgrx::Uuid>, ErrorReport> {
-    let Some(principal) = Principal::current() else { return Ok(vec![]) };
-    Ok(principal.permitted_org_ids(permission)?.into_iter().map(to_pg).collect())
-}
-
-/// The organizations a user may access. Only the caller's own, or for the platform's role.
-#[pg_extern(sql = false)]
-fn org_ids_for_user(uid: pgrx::Uuid) -> Result<Vec<pgrx::Uuid>, ErrorReport> {
-    let uid = from_pg(uid);
-    let own = Principal::current().is_some_and(|principal| principal.user_id == Some(uid));
-    if !own && !platform::permitted("users.read") {
-        return Err(CrmError::forbidden("org_ids_for_user answers for the caller only").into());
-    }
-    Ok(memberships_of(uid)?.into_iter().map(|(org, _)| to_pg(org)).collect())
-}
-
-/// The people the caller may see: themselves and the members of the organizations they are looking at.
-#[pg_extern(sql = false)]
-fn visible_user_ids() -> Result<Vec<pgrx::Uuid>, ErrorReport> {
-    let Some(principal) = Principal::current() else { return Ok(vec![]) };
-    let organizations: Vec<_> = match (principal.org_id(), principal.user_id) {
-        (Some(_), _) => principal.permitted_org_id("users.read").map(to_pg).into_iter().collect(),
-        (None, Some(user)) => memberships_of(user)?.into_iter().map(|(org, _)| to_pg(org)).collect(),
-        (None, None) => vec![],
-    };
-    let user = principal.user_id.map(to_pg);
-    Ok(db::select(
-        "select coalesce(array_agg(distinct user_id), '{}') from (
-             select m.user_id from crm.memberships as m where m.org_id = any ($1)
-             union all select $2 where $2 is not null
-         ) as visible",
-        &[PgBuiltInOids::UUIDARRAYOID, PgBuiltInOids::UUIDOID],
-        &[organizations.into(), user.into()],
-        |rows| Ok(rows.first().get_one::<Vec<pgrx::Uuid>>()?.unwrap_or_default()),
-    )?)
-}
-
-/// The organizations in which a user is active, with the role there.
-pub fn memberships_of(user: Uuid) -> Result<Vec<(Uuid, Role)>> {
-    db::select(
-        "select m.org_id, m.role
-         from crm.memberships as m
-         join crm.organizations as o on o.id = m.org_id
-         where m.user_id = $1 and m.status = 'active' and o.status = 'active'
-         order by m.org_id",
-        &[PgBuiltInOids::UUIDOID],
-        &[to_pg(user).into()],
-        |rows| {
-            let mut memberships = vec![];
-            for row in rows {
-                if let (Some(org), Some(role)) = (row.get::<pgrx::Uuid>(1)?, row.get::<String>(2)?)
-                    && let Some(role) = Role::parse(&role)
-                {
-                    memberships.push((from_pg(org), role));
-                }
-            }
-            Ok(memberships)
-        },
-    )
 }
 
 /// Whether a role can do nothing without an identity: an API role, or one that has its rights. A superuser needs none.

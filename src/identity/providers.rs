@@ -14,7 +14,7 @@ use super::principal::{from_pg, to_pg};
 use super::recovery;
 use super::session::{Kind, unix_now};
 use super::settings::Settings;
-use crate::access::roles::Role;
+use crate::access::roles::OWNER;
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::records::row::{self, Row, Rows};
@@ -177,7 +177,7 @@ fn begin(provider: &str, profile: &Profile, email: &str) -> Result<Uuid> {
     let user = match accounts::try_create_user(email, full_name)? {
         Some(user) => {
             let organization = accounts::create_organization_as(full_name.unwrap_or(local_part), Some(local_part))?;
-            accounts::add_member(organization, user, Role::Owner)?;
+            accounts::add_member(organization, user, OWNER)?;
             user
         }
         None => {

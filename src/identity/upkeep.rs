@@ -10,6 +10,7 @@ use super::key_store;
 use super::settings::Settings;
 use crate::db;
 use crate::error::{CrmError, Result};
+use crate::plans::usage;
 
 #[pg_extern(sql = false)]
 fn clear_expired(batch: Option<i32>) -> Result<JsonB, ErrorReport> {
@@ -38,6 +39,7 @@ fn clear_expired(batch: Option<i32>) -> Result<JsonB, ErrorReport> {
         "invitations": invitations,
         "signing_keys": signing_keys,
         "login_failures": failures::clear(batch)?,
+        "usage_deltas": usage::add_up(batch)?,
     })))
 }
 

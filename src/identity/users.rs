@@ -11,10 +11,10 @@ use super::accounts;
 use super::answer::{self, given};
 use super::password;
 use super::platform::{organization_as_json, require};
-use super::principal::{from_pg, memberships_of, to_pg};
+use super::principal::{from_pg, to_pg};
 use super::recovery;
 use super::session::{self, Kind};
-use crate::access::roles::Role;
+use crate::access::permissions::{self, organizations_of};
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::text;
@@ -43,10 +43,7 @@ fn create_user(
     }
     let membership = match (org_id, role) {
         (None, None) => None,
-        (Some(organization), Some(role)) => Some((
-            from_pg(organization),
-            Role::parse(role).ok_or_else(|| CrmError::invalid("role", "is not one of the built-in roles"))?,
-        )),
+        (Some(organization), Some(role)) => Some((from_pg(organization), role)),
         _ => return Err(CrmError::invalid("role", "org_id and role go together").into()),
     };
     let user = accounts::create_user(given("email", email)?, password, full_name)?;
@@ -55,12 +52,20 @@ fn create_user(
     }
     if let Some((organization, role)) = membership {
         organization_as_json(organization)?;
+        check_role(organization, role)?;
         accounts::add_member(organization, user, role)?;
     }
     if email_verified.unwrap_or(false) {
         recovery::note_verified(user)?;
     }
     Ok(JsonB(user_as_json(user)?))
+}
+
+fn check_role(organization: Uuid, role: &str) -> Result<()> {
+    match permissions::of_role(organization, role)? {
+        Some(_) => Ok(()),
+        None => Err(CrmError::invalid("role", "this organization has no such role")),
+    }
 }
 
 fn user_as_json(user: Uuid) -> Result<Value> {
@@ -226,10 +231,8 @@ fn issue_token(user_id: Option<pgrx::Uuid>, org_id: Option<pgrx::Uuid>) -> Resul
     require("tokens.create")?;
     let user = from_pg(given("user_id", user_id)?);
     let organization = org_id.map(from_pg);
-    let memberships = memberships_of(user)?;
-    if organization.is_some_and(|wanted| memberships.iter().all(|(org, _)| *org != wanted))
-        || !accounts::is_active(user)?
-    {
+    let organizations = organizations_of(user)?;
+    if organization.is_some_and(|wanted| !organizations.contains(&wanted)) || !accounts::is_active(user)? {
         return Err(CrmError::forbidden("this user is not an active member of this organization").into());
     }
     let tokens = session::open(user, organization, &Kind::Service)?;

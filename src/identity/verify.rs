@@ -21,7 +21,6 @@ use super::principal::{ActiveOrganization, ApiKey, Principal, from_pg, to_pg};
 use super::secret;
 use super::session::unix_now;
 use super::settings::Settings;
-use crate::access::roles::Role;
 use crate::db;
 use crate::error::{Refusal, Result};
 
@@ -247,8 +246,7 @@ pub fn organization(
     role: Option<String>,
     country: Option<String>,
 ) -> Option<ActiveOrganization> {
-    let role = role.as_deref().and_then(Role::parse)?;
-    Some(ActiveOrganization { id: from_pg(id?), role: Some(role), country })
+    Some(ActiveOrganization { id: from_pg(id?), role: Some(role?), country })
 }
 
 /// What an API key stands for right now.

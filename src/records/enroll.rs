@@ -7,9 +7,13 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::spi::{quote_identifier, quote_literal, quote_qualified_identifier};
 
+use super::guard::UNOWNED;
 use super::rules::Rule;
+use crate::access::template::Template;
 use crate::db;
 use crate::error::{CrmError, Result};
+use crate::identity::answer::given;
+use crate::plans::recount;
 
 /// The commands a policy is made for, with the action of the permission each needs.
 const COMMANDS: [(&str, &str); 4] =
@@ -33,19 +37,30 @@ const STAMPS: [(&str, &str); 10] = [
 const NAME_MAX: usize = 63 - "_select_multi".len();
 
 #[pg_extern(sql = false)]
-fn enroll(target: pg_sys::Oid, rules: Vec<Option<String>>) -> Result<(), ErrorReport> {
-    let table = Table::find(target)?;
-    let rules: Vec<String> = rules.into_iter().flatten().collect();
+fn enroll(
+    target: Option<pg_sys::Oid>,
+    rules: Option<Vec<Option<String>>>,
+    access: Option<Vec<Option<String>>>,
+) -> Result<(), ErrorReport> {
+    let table = Table::find(given("target", target)?)?;
+    let rules: Vec<String> = rules.unwrap_or_default().into_iter().flatten().collect();
     table.check(&rules)?;
+    let template = access.map(|access| Template::parse(access.into_iter().flatten())).transpose();
+    let template = template.map_err(|problem| CrmError::invalid("access", problem))?;
     table.remove()?;
     table.check_isolation()?;
-    db::run(&table.attachment(&rules))?;
+    db::run(&table.attachment(&rules, table.column_type("owner_id")?.is_some()))?;
+    table.catalogue(template)?;
+    recount::restart(&[table.name])?;
     Ok(())
 }
 
 #[pg_extern(sql = false)]
-fn unenroll(target: pg_sys::Oid) -> Result<(), ErrorReport> {
-    Ok(Table::find(target)?.remove()?)
+fn unenroll(target: Option<pg_sys::Oid>) -> Result<(), ErrorReport> {
+    let table = Table::find(given("target", target)?)?;
+    table.remove()?;
+    table.forget()?;
+    Ok(())
 }
 
 struct Table {
@@ -193,7 +208,7 @@ impl Table {
         quote_identifier(format!("{}_{command}_{who}", self.name))
     }
 
-    fn attachment(&self, rules: &[String]) -> String {
+    fn attachment(&self, rules: &[String], owned: bool) -> String {
         let table = &self.qualified;
         let mut sql = format!(
             "alter table {table} enable row level security, force row level security;
@@ -202,26 +217,38 @@ impl Table {
              grant select on table {table} to crm_backup;\n"
         );
         for (command, action) in COMMANDS {
-            let permission = quote_literal(format!("{}.{action}", self.name));
-            // Scalar equality on an InitPlan's value is what an index scan and a parallel plan need. Only those who look
-            // across several organizations pay for an array.
-            let one = format!("org_id = (select crm.permitted_org_id({permission}))");
-            let several = format!("org_id = any ((select crm.permitted_org_ids({permission}))::uuid[])");
-            for (who, condition) in [("app", one), ("multi", several)] {
+            for who in ["app", "multi"] {
+                let rows = |action| conditions(who, &self.name, action, owned);
+                let allowed = rows(action).within(action);
+                // What may be seen is let through to be changed or deleted, and _400_scope refuses it where it is out of
+                // reach: a row that a policy passes over is passed over in silence.
+                let touched = match (owned, who) {
+                    (false, _) => allowed.clone(),
+                    (true, "app") => rows("read").within(action),
+                    // Of several organizations, the action may be permitted in one and not in the other.
+                    (true, _) => rows("read").within("read"),
+                };
                 let clause = match command {
-                    "insert" => format!("with check ({condition})"),
-                    "update" => format!("using ({condition}) with check ({condition})"),
-                    _ => format!("using ({condition})"),
+                    "insert" => format!("with check ({allowed})"),
+                    "update" => format!("using ({touched}) with check ({allowed})"),
+                    _ => format!("using ({touched})"),
                 };
                 let policy = self.policy(command, who);
                 sql += &format!("create policy {policy} on {table} for {command} to crm_{who} {clause};\n");
             }
         }
         let resource = quote_literal(&self.name);
+        let kind = if owned { String::new() } else { format!(", {}", quote_literal(UNOWNED)) };
         sql += &format!(
             "create trigger _300_guard before insert or update or delete on {table}
-             for each statement execute function crm_private.guard({resource});\n"
+             for each statement execute function crm_private.guard({resource}{kind});\n"
         );
+        if owned {
+            sql += &format!(
+                "create trigger _400_scope before update or delete on {table}
+                 for each row execute function crm_private.check_scope({resource});\n"
+            );
+        }
         if !rules.is_empty() {
             let rules = rules.iter().map(quote_literal).collect::<Vec<_>>().join(", ");
             sql += &format!(
@@ -232,12 +259,60 @@ impl Table {
         sql + &format!(
             "create trigger _500_stamp before insert or update on {table}
              for each row execute function crm_private.stamp();\n"
-        )
+        ) + &count_triggers(table, &resource)
+    }
+
+    /// Makes the table's permissions known, and gives them to the built-in roles: as told, or as they were, or as usual.
+    fn catalogue(&self, template: Option<Template>) -> Result<()> {
+        let title = self.name.replace('_', " ");
+        let mut known = false;
+        for (action, description) in [
+            ("read", format!("See {title}.")),
+            ("create", format!("Add {title}.")),
+            ("update", format!("Change {title}.")),
+            ("delete", format!("Delete {title}.")),
+        ] {
+            let made = db::execute(
+                "insert into crm.permissions (resource, action, description) values ($1, $2, $3)
+                 on conflict (resource, action) do nothing returning 1",
+                &[self.name.as_str().into(), action.into(), description.into()],
+            )?;
+            known = known || made == 0;
+        }
+        let template = match template {
+            None if known => return Ok(()),
+            None => Template::usual(),
+            Some(told) => told,
+        };
+        self.forget_built_in()?;
+        for (role, action, scope) in template.grants() {
+            db::execute(
+                "insert into crm.built_in_permissions (role, permission, scope) values ($1, $2, $3)",
+                &[role.into(), format!("{}.{action}", self.name).into(), scope.name().into()],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn forget_built_in(&self) -> Result<()> {
+        db::execute(
+            "delete from crm.built_in_permissions where permission in ($1, $2, $3, $4)",
+            &COMMANDS.map(|(_, action)| format!("{}.{action}", self.name).into()),
+        )?;
+        Ok(())
+    }
+
+    /// Its permissions are known no more. What organizations granted of them stays: the table may come back.
+    fn forget(&self) -> Result<()> {
+        self.forget_built_in()?;
+        db::execute("delete from crm.permissions where resource = $1", &[self.name.as_str().into()])?;
+        Ok(())
     }
 
     /// Row level security stays on: a table that is not enrolled shows nothing to the API.
     fn remove(&self) -> Result<()> {
         let table = &self.qualified;
+        let counted = recount::resources_of(self.oid)?;
         let attached = self.find_one(
             "select string_agg(format('drop %s %I on %s', kind, name, $1::regclass), '; ')
              from (
@@ -251,12 +326,69 @@ impl Table {
                  from pg_catalog.pg_trigger as t
                  join pg_catalog.pg_proc as p on p.oid = t.tgfoid
                  where t.tgrelid = $1 and not t.tgisinternal
-                     and p.pronamespace = to_regnamespace('crm_private') and p.proname in ('guard', 'normalize', 'stamp')
+                     and p.pronamespace = to_regnamespace('crm_private')
+                     and p.proname in ('guard', 'check_scope', 'normalize', 'stamp', 'count_usage')
              ) as attached",
         )?;
         if let Some(statements) = attached {
             db::run(&statements)?;
         }
-        db::run(&format!("revoke all on table {table} from crm_app, crm_multi"))
+        db::run(&format!("revoke all on table {table} from crm_app, crm_multi"))?;
+        recount::restart(&counted)
     }
+}
+
+/// Whose rows: the parts of a policy's condition.
+struct Conditions<'a> {
+    who: &'a str,
+    table: &'a str,
+    scope: String,
+}
+
+/// The rows of a table that a permission reaches.
+///
+/// Every function stands in a sub-select, so that it runs once per statement, and the organization comes first, as a scalar:
+/// that is what index scans and parallel plans need. Only those who look across several organizations pay for arrays.
+fn conditions<'a>(who: &'a str, table: &'a str, action: &str, owned: bool) -> Conditions<'a> {
+    let permission = quote_literal(format!("{table}.{action}"));
+    let scope = match (who, owned) {
+        ("app", true) => format!(
+            "owner_id = (select crm.own_scope_user_id({permission}))
+             or org_id = (select crm.all_scope_org_id({permission}))
+             or (org_id = (select crm.team_scope_org_id({permission})) and owner_id = any ((select crm.team_user_ids())::uuid[]))"
+        ),
+        ("app", false) => format!("org_id = (select crm.all_scope_org_id({permission}))"),
+        (_, true) => format!(
+            "owner_id = (select crm.current_user_id())
+             or org_id = any ((select crm.all_scope_org_ids({permission}))::uuid[])
+             or org_id::text || '/' || owner_id::text = any ((select crm.team_scope_keys({permission}))::text[])"
+        ),
+        (_, false) => format!("org_id = any ((select crm.all_scope_org_ids({permission}))::uuid[])"),
+    };
+    Conditions { who, table, scope }
+}
+
+impl Conditions<'_> {
+    /// And only where this action is permitted at all.
+    fn within(&self, action: &str) -> String {
+        let permission = quote_literal(format!("{}.{action}", self.table));
+        let scope = &self.scope;
+        match self.who {
+            "app" => format!("org_id = (select crm.permitted_org_id({permission})) and ({scope})"),
+            _ => format!("org_id = any ((select crm.permitted_org_ids({permission}))::uuid[]) and ({scope})"),
+        }
+    }
+}
+
+/// What counts the rows of a resource, both quoted. With transition tables each event needs a trigger of its own.
+fn count_triggers(table: &str, resource: &str) -> String {
+    let trigger = |event: &str, rows: &str| {
+        format!(
+            "create trigger _800_count_{event} after {event} on {table} {rows}
+             for each statement execute function crm_private.count_usage({resource});\n"
+        )
+    };
+    trigger("insert", "referencing new table as added")
+        + &trigger("delete", "referencing old table as removed")
+        + &trigger("truncate", "")
 }

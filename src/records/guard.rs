@@ -9,8 +9,15 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use super::row;
+use crate::access::grants::Scope;
+use crate::access::permissions::everywhere;
+use crate::access::policy::not_permitted;
+use crate::access::race;
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, needs_identity, outer_user};
+
+/// The argument of the trigger on a table whose rows have no owner: only who may do it to all of them may do it.
+pub const UNOWNED: &str = "unowned";
 
 #[pg_trigger(sql = false)]
 fn guard<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
@@ -21,13 +28,30 @@ fn check(trigger: &PgTrigger) -> Result<()> {
     if by_foreign_key() {
         return Ok(());
     }
-    let Some(principal) = Principal::current() else {
-        return if needs_identity(outer_user()) {
-            Err(CrmError::forbidden("no identity: authenticate first"))
-        } else {
-            Ok(())
-        };
-    };
+    let Some(principal) = identified()? else { return Ok(()) };
+    let permission = permission(trigger)?;
+    let arguments = trigger.extra_args().unwrap_or_default();
+    let least = if arguments.get(1).is_some_and(|kind| kind == UNOWNED) { Scope::All } else { Scope::Own };
+    let mut permitted = false;
+    for (holder, permissions) in everywhere(&principal)? {
+        if permissions.scope(&permission).is_some_and(|scope| scope >= least) {
+            race::note(holder, &permission, &permissions);
+            permitted = true;
+        }
+    }
+    if permitted { Ok(()) } else { Err(not_permitted(&principal, &permission)) }
+}
+
+/// Who is writing; `None` for those who need no identity.
+pub fn identified() -> Result<Option<std::rc::Rc<Principal>>> {
+    match Principal::current() {
+        None if needs_identity(outer_user()) => Err(CrmError::forbidden("no identity: authenticate first")),
+        principal => Ok(principal),
+    }
+}
+
+/// The permission that the statement needs on the resource which is the trigger's first argument.
+pub fn permission(trigger: &PgTrigger) -> Result<String> {
     let event = trigger.event();
     let action = match () {
         () if event.fired_by_insert() => "create",
@@ -36,17 +60,12 @@ fn check(trigger: &PgTrigger) -> Result<()> {
     };
     let resource = trigger.extra_args().ok().and_then(|arguments| arguments.into_iter().next());
     let resource = resource.ok_or_else(|| CrmError::internal("the trigger does not name its resource"))?;
-    let permission = format!("{resource}.{action}");
-    if principal.permits_somewhere(&permission)? {
-        return Ok(());
-    }
-    let what = if principal.api_key.is_some() { "key" } else { "role" };
-    Err(CrmError::forbidden(format!("your {what} does not permit {permission}")))
+    Ok(format!("{resource}.{action}"))
 }
 
 /// Whether a foreign key's own action (on delete set null) is writing: what that needs, the first statement was asked.
 /// A caller can bring this about with a table of their own; they then miss this refusal, but not the policies.
-fn by_foreign_key() -> bool {
+pub fn by_foreign_key() -> bool {
     let mut user = pg_sys::InvalidOid;
     let mut context = 0;
     // SAFETY: writes to the two variables.

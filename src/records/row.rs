@@ -38,19 +38,39 @@ pub struct Rows {
 impl Rows {
     /// The rows of a BEFORE INSERT OR UPDATE FOR EACH ROW trigger.
     pub fn of(trigger: &PgTrigger) -> Result<Self> {
+        match Images::of(trigger)? {
+            Images { new: Some(new), old } if trigger.event().fired_before() => Ok(Self { new, old }),
+            _ => Err(CrmError::internal("this is a trigger for BEFORE INSERT OR UPDATE, FOR EACH ROW")),
+        }
+    }
+}
+
+/// A row before and after, as far as there is one, for any FOR EACH ROW trigger.
+pub struct Images {
+    pub old: Option<Row>,
+    pub new: Option<Row>,
+}
+
+impl Images {
+    pub fn of(trigger: &PgTrigger) -> Result<Self> {
         let event = trigger.event();
-        if !event.fired_before() || !event.fired_for_row() || !(event.fired_by_insert() || event.fired_by_update()) {
-            return Err(CrmError::internal("this is a trigger for BEFORE INSERT OR UPDATE, FOR EACH ROW"));
+        if !event.fired_for_row() {
+            return Err(CrmError::internal("this is a trigger FOR EACH ROW"));
         }
         let data = trigger.trigger_data();
         // SAFETY: the trigger manager hands in an open relation.
         let tupdesc = unsafe { (*data.tg_relation).rd_att };
-        let row = |tuple| Row { tuple, tupdesc, columns: vec![], values: vec![], nulls: vec![] };
-        Ok(if event.fired_by_update() {
-            Self { new: row(data.tg_newtuple), old: Some(row(data.tg_trigtuple)) }
-        } else {
-            Self { new: row(data.tg_trigtuple), old: None }
+        let row = |tuple| Some(Row { tuple, tupdesc, columns: vec![], values: vec![], nulls: vec![] });
+        Ok(match () {
+            () if event.fired_by_insert() => Self { old: None, new: row(data.tg_trigtuple) },
+            () if event.fired_by_update() => Self { old: row(data.tg_trigtuple), new: row(data.tg_newtuple) },
+            () => Self { old: row(data.tg_trigtuple), new: None },
         })
+    }
+
+    /// What a trigger answers that changes nothing.
+    pub fn unchanged(self) -> Option<Row> {
+        self.new.or(self.old)
     }
 }
 

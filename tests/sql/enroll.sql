@@ -104,7 +104,7 @@ select tests.act_as('tests_dba');
 select is(tests.outcome($$select crm.enroll('crm.vehicles')$$, undo => false), '1 rows', 'enrolling again is possible');
 select is((select count(*) from pg_policy where polrelid = 'crm.vehicles'::regclass), 8::bigint, 'and makes nothing twice');
 select is(
-    (select array_agg(tgname::text) from pg_trigger where tgrelid = 'crm.vehicles'::regclass and not tgisinternal), '{_300_guard,_500_stamp}',
+    (select array_agg(tgname::text order by tgname) from pg_trigger where tgrelid = 'crm.vehicles'::regclass and not tgisinternal), '{_300_guard,_500_stamp,_800_count_delete,_800_count_insert,_800_count_truncate}',
     'the rules are the new ones: none'
 );
 select is(

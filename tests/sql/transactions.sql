@@ -76,7 +76,8 @@ select crm.whoami() ->> 'authenticated' as read_only_request, crm.me() #>> '{use
     crm.permitted_org_ids('contacts.read') is not null as read_only_permitted_several,
     crm.visible_user_ids() is not null as read_only_users, crm.openid_configuration() ? 'issuer' as read_only_configuration,
     (select count(*) from crm.my_sessions()) as read_only_sessions, (select count(*) from crm.list_api_keys()) as read_only_keys,
-    (select count(*) from crm.list_invitations()) as read_only_invitations
+    (select count(*) from crm.list_invitations()) as read_only_invitations,
+    crm.feature_enabled('webhooks') as read_only_feature, (select count(*) from crm.usage()) as read_only_usage, (select count(*) from crm.plans) as read_only_plans
 \gset
 select (select count(*) from crm.contacts) as read_only_contacts, (select count(*) from crm.accounts) as read_only_accounts,
     (select count(*) from crm.users) as read_only_people, (select count(*) from crm.memberships) as read_only_memberships,
@@ -110,7 +111,7 @@ select pg_current_xact_id_if_assigned() is null as anonymous_unassigned \gset
 commit;
 
 begin transaction read only;
-select (select count(*) from crm.list_organizations()) + (select count(*) from crm.list_users()) + (select count(*) from crm.providers_to_fetch()) > 0
+select (select count(*) from crm.list_organizations()) + (select count(*) from crm.list_users()) + (select count(*) from crm.providers_to_fetch()) + (select count(*) from crm.check_usage()) > 0
     as platform_organizations
 \gset
 select pg_current_xact_id_if_assigned() is null as platform_unassigned \gset
@@ -123,7 +124,7 @@ where p.pronamespace = 'crm'::regnamespace and p.provolatile <> 'v'
 \gset
 
 begin;
-select plan(29);
+select plan(30);
 select is(:'inside'::text, 'true', 'inside the transaction ann is known');
 select is(:'after_commit'::text, 'false', 'after COMMIT nobody is');
 select is(:'after_chain'::text, 'false', 'after COMMIT AND CHAIN nobody is');
@@ -142,11 +143,12 @@ select ok(:'read_only_users', 'visible_user_ids() answers there');
 select ok(:'read_only_configuration', 'openid_configuration() answers there');
 select is(:'read_only_sessions'::text, '2', 'my_sessions() answers there');
 select is(:'read_only_keys'::text || :'read_only_invitations', '00', 'list_api_keys() and list_invitations() answer there');
-select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s list_organizations() and list_users(), and the worker''s providers_to_fetch(), too');
+select is(:'read_only_feature'::text || :'read_only_usage' || :'read_only_plans', 't43', 'feature_enabled(), usage() and the plans answer there');
+select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s list_organizations() and list_users(), the worker''s providers_to_fetch() and the DBA''s check_usage(), too');
 select is(
     :'stable_functions'::text,
-    'current_org_id, current_user_id, jwks, list_api_keys, list_invitations, list_organizations, list_users, me, my_sessions, openid_configuration, '
-        'org_ids_for_user, permitted_org_id, permitted_org_ids, providers_to_fetch, visible_user_ids, whoami',
+    'check_usage, current_org_id, current_user_id, feature_enabled, jwks, list_api_keys, list_invitations, list_organizations, list_users, me, my_sessions, openid_configuration, '
+        'org_ids_for_user, permitted_org_id, permitted_org_ids, providers_to_fetch, usage, visible_user_ids, whoami',
     'these are all the functions that PostgREST runs in READ ONLY transactions: a new one belongs into this file'
 );
 select is(:'read_only_contacts'::text, '1', 'tables can be read there');

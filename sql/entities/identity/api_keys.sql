@@ -31,7 +31,7 @@ comment on column crm_private.api_keys.hash is 'SHA-256 of the whole key, which 
 comment on column crm_private.api_keys.scopes is 'Permissions, resource.action; * stands for any.';
 
 create trigger _900_announce after update or delete or truncate on crm_private.api_keys
-    for each statement execute function crm_private.announce();
+    for each statement execute function crm_private.announce('permissions');
 
 -- Apart from the keys: noting a use must not make every backend forget what it knows of the key.
 create table crm_private.api_key_uses (

@@ -14,12 +14,14 @@ create table crm_private.invitations (
     constraint invitations_org_id_fkey foreign key (org_id) references crm.organizations (id) on delete cascade,
     constraint invitations_invited_by_fkey foreign key (invited_by) references crm.users (id) on delete set null,
     constraint invitations_email_check check (email = lower(email) and char_length(email) <= 254),
-    constraint invitations_role_check check (role in ('owner', 'admin', 'manager', 'sales', 'support', 'read_only')),
+    constraint invitations_org_id_role_fkey foreign key (org_id, role)
+        references crm.roles (org_id, name) on update cascade on delete cascade,
     constraint invitations_one_end_check check (accepted_at is null or revoked_at is null)
 );
 
 create index invitations_org_id_email_idx on crm_private.invitations (org_id, email);
 create index invitations_expires_at_idx on crm_private.invitations (expires_at);
+create index invitations_org_id_role_idx on crm_private.invitations (org_id, role);
 create index invitations_invited_by_idx on crm_private.invitations (invited_by);
 
 comment on table crm_private.invitations is 'Who was invited into which organization, as what.';

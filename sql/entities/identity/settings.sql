@@ -96,7 +96,7 @@ create trigger _900_announce after update or delete or truncate on crm.users
     for each statement execute function crm_private.announce();
 -- Also a new one: it can end being a member of one organization only, where nothing else says which is meant.
 create trigger _900_announce after insert or update or delete or truncate on crm.memberships
-    for each statement execute function crm_private.announce();
+    for each statement execute function crm_private.announce('permissions');
 
 -- Also where rows arrive by replication.
 alter table crm_private.settings enable always trigger _900_announce;

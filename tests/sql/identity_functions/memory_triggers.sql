@@ -17,7 +17,11 @@ insert into tests.triggers values
     ('crm_private.user_identities', '_900_announce', 'ann of the issuer', 'delete from crm_private.user_identities',
         'PT403 nobody here has this identity'),
     ('crm_private.api_keys', '_900_announce', 'key', 'update crm_private.api_keys set revoked_at = now()', 'PT401 the API key is not valid'),
-    ('crm_private.platform_members', '_900_announce', 'sue as ann', 'delete from crm_private.platform_members', :'token');
+    ('crm_private.platform_members', '_900_announce', 'sue as ann', 'delete from crm_private.platform_members', :'token'),
+    ('crm.plans', '_900_announce', 'ann''s plan', 'update crm.plans set features = ''{sso}''', 'accepted true'),
+    ('crm_private.plan_overrides', '_900_announce', 'ann''s plan',
+        'insert into crm_private.plan_overrides (org_id, name, kind, enabled, reason) select id, ''sso'', ''feature'', true, ''x'' from crm.organizations',
+        'accepted true');
 insert into tests.results (had, wanted, sentence)
 select string_agg(distinct format('%s %s', t.tgrelid::regclass, t.tgname), ', '),
     (select string_agg(distinct format('%s %s', target, name), ', ') from tests.triggers), 'every trigger is in this test'

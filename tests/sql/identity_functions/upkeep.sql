@@ -115,6 +115,7 @@ values ('key: expired', 'RS256', '{}', null, now() - interval '2 days', now() - 
 insert into crm_private.login_failures
 select 'account', name::bytea, 5, started
 from (values ('failures: over', now() - interval '15 minutes 1 second'), ('failures: counting', now() - interval '14 minutes')) as failures (name, started);
+insert into crm_private.usage_deltas (org_id, resource, delta) values (:'acme', 'contacts', 2), (:'acme', 'contacts', 3);
 insert into crm_private.api_keys (id, org_id, name, prefix, hash, scopes, expires_at, revoked_at)
 values (md5('api key')::uuid, :'acme', 'api key', 'crmo_expired1', 'x', '{*.*}', now() - interval '1 year', now() - interval '1 year');
 
@@ -157,11 +158,12 @@ select tests.become_role('crm_worker');
 select crm.clear_expired() as cleared \gset
 select is(
     :'cleared'::jsonb,
-    '{"sessions": 2, "refresh_tokens": 1, "invitations": 2, "one_time_tokens": 2, "messages": 2, "oauth_flows": 2, "signing_keys": 2, "login_failures": 1}',
+    '{"sessions": 2, "refresh_tokens": 1, "invitations": 2, "one_time_tokens": 2, "messages": 2, "oauth_flows": 2, "signing_keys": 2, "login_failures": 1, "usage_deltas": 2}',
     'the worker is told how many of each kind have gone'
 );
 select is((select sum(value::int) from jsonb_each_text(crm.clear_expired())), 0::bigint, 'the second time there is nothing to clear away');
 select tests.nobody();
+select is((select current from crm_private.usage where org_id = :'acme' and resource = 'contacts'), 5::bigint, 'what was noted of usage is added up');
 select bag_eq(
     'select name from tests.before except select tests.there()',
     $$values ('session: expired a week ago'), ('session: ended and expired a week ago'), ('refresh token: used a week ago'), ('refresh token: of a session that goes'),
@@ -190,7 +192,7 @@ select tests.nobody();
 update crm_private.settings set refresh_token_ttl = '1 day', login_failures_window = '1 minute';
 select is(
     (crm.clear_expired() - 'signing_keys')::text,
-    '{"messages": 0, "sessions": 0, "invitations": 0, "oauth_flows": 0, "login_failures": 1, "refresh_tokens": 1, "one_time_tokens": 0}',
+    '{"messages": 0, "sessions": 0, "invitations": 0, "oauth_flows": 0, "usage_deltas": 0, "login_failures": 1, "refresh_tokens": 1, "one_time_tokens": 0}',
     'what the settings shorten has expired sooner'
 );
 
