@@ -5,6 +5,7 @@ pub mod enrollment;
 pub mod explain;
 pub mod grants;
 pub mod members;
+pub mod paths;
 pub mod permissions;
 pub mod policy;
 pub mod race;

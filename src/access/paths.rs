@@ -1,0 +1,185 @@
+//! Plans of tables with row scopes: those an expert would write by hand, for each scope.
+//!
+//! The policies of a table with owners say `org_id = $0 and (owner_id = $1 or org_id = $2 or (org_id = $3 and owner_id = any ($4)))`,
+//! where at most one of `$1` (me), `$2` (all) and `$3` (my groups) is set. What they hold is not known when the query is
+//! planned, and plans outlive identities. PostgreSQL guesses that the OR lets next to nothing through, and plans for that:
+//! whoever sees a whole organization waits while all of it is read and sorted for a page of 50.
+//!
+//! So such a table is planned as if the OR let everything through, as for `org_id = $0`. Where that plan would walk through
+//! an organization, one is put in its place that has a branch for each scope, of which one finds anything: see `branch`.
+//! The branches together are the policy, whatever the parameters hold, and each row is in one of them.
+
+mod branch;
+mod form;
+mod nodes;
+
+use pgrx::pg_sys::submodules::panic::pgrx_extern_c_guard;
+use pgrx::prelude::*;
+
+use branch::Branches;
+use form::Form;
+use nodes::items;
+
+static mut PREVIOUS: pg_sys::set_rel_pathlist_hook_type = None;
+
+pub fn install_hook() {
+    // SAFETY: called once, while the library is loaded.
+    unsafe {
+        PREVIOUS = pg_sys::set_rel_pathlist_hook;
+        pg_sys::set_rel_pathlist_hook = Some(set_rel_pathlist);
+    }
+}
+
+/// An error of the hook before passes through this function as a longjmp: nothing here may need to be dropped.
+unsafe extern "C-unwind" fn set_rel_pathlist(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    index: pg_sys::Index,
+    table: *mut pg_sys::RangeTblEntry,
+) {
+    // SAFETY: the planner hands in valid nodes.
+    unsafe {
+        pgrx_extern_c_guard(|| plan_scopes(root, rel, index, table));
+        if let Some(next) = PREVIOUS {
+            next(root, rel, index, table);
+        }
+    }
+}
+
+/// # Safety
+///
+/// The arguments of the hook, as for all functions here and below.
+unsafe fn plan_scopes(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    index: pg_sys::Index,
+    table: *mut pg_sys::RangeTblEntry,
+) {
+    // SAFETY: see above.
+    unsafe {
+        if !is_plain_read(root, rel, index, table) {
+            return;
+        }
+        let Some(form) = Form::find(rel) else { return };
+        plan_anew(root, rel, &form);
+        let branches = Branches::new(root, rel, &form);
+        add_branched(root, rel, &branches);
+    }
+}
+
+/// A row that somebody else is changing is looked at again (EvalPlanQual) in the first scan of its table that asks for it,
+/// and the other branches would not see it: so nothing is changed where rows are locked.
+unsafe fn is_plain_read(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    index: pg_sys::Index,
+    table: *mut pg_sys::RangeTblEntry,
+) -> bool {
+    // SAFETY: as above.
+    unsafe {
+        let query = &*(*root).parse;
+        matches!(query.commandType, pg_sys::CmdType::CMD_SELECT | pg_sys::CmdType::CMD_INSERT)
+            && query.resultRelation as pg_sys::Index != index
+            && (*root).rowMarks.is_null()
+            && (*rel).reloptkind == pg_sys::RelOptKind::RELOPT_BASEREL
+            && (*rel).lateral_relids.is_null()
+            && (*table).rtekind == pg_sys::RTEKind::RTE_RELATION
+            && (*table).relkind == pg_sys::RELKIND_RELATION as std::ffi::c_char
+            && !(*table).inh
+            && (*table).tablesample.is_null()
+    }
+}
+
+/// Makes the paths anew, as the server does for a plain table, with the OR taken for true: it neither reduces the estimate nor
+/// is split into a bitmap of its arms.
+unsafe fn plan_anew(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo, form: &Form) {
+    // SAFETY: as above.
+    unsafe {
+        (*form.scopes).norm_selec = 1.0;
+        (*form.scopes).outer_selec = 1.0;
+        (*form.scopes).orclause = std::ptr::null_mut();
+        (*rel).pathlist = std::ptr::null_mut();
+        (*rel).partial_pathlist = std::ptr::null_mut();
+        (*rel).ppilist = std::ptr::null_mut();
+        pg_sys::set_baserel_size_estimates(root, rel);
+        pg_sys::add_path(rel, pg_sys::create_seqscan_path(root, rel, std::ptr::null_mut(), 0));
+        if (*rel).consider_parallel {
+            let most = pg_sys::max_parallel_workers_per_gather;
+            let workers = pg_sys::compute_parallel_worker(rel, f64::from((*rel).pages), -1.0, most);
+            if workers > 0 {
+                pg_sys::add_partial_path(rel, pg_sys::create_seqscan_path(root, rel, std::ptr::null_mut(), workers));
+            }
+        }
+        pg_sys::create_index_paths(root, rel);
+        pg_sys::create_tidscan_paths(root, rel);
+    }
+}
+
+/// Puts a branched path in the place of each that walks through an organization. Adding one may free others, so all are
+/// made before.
+unsafe fn add_branched(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo, branches: &Branches) {
+    // SAFETY: as above.
+    unsafe {
+        let whole: Vec<_> = items((*rel).pathlist).filter_map(|path| branched(root, rel, path, branches)).collect();
+        let partial: Vec<_> =
+            items((*rel).partial_pathlist).filter_map(|path| branched_partial(root, rel, path, branches)).collect();
+        for path in whole {
+            pg_sys::add_path(rel, path);
+        }
+        for path in partial {
+            pg_sys::add_partial_path(rel, path);
+        }
+    }
+}
+
+unsafe fn branched(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    model: *mut pg_sys::Path,
+    branches: &Branches,
+) -> Option<*mut pg_sys::Path> {
+    // SAFETY: as above.
+    unsafe {
+        let paths = branches.of(root, model)?;
+        let order = (*model).pathkeys;
+        let none = std::ptr::null_mut();
+        let path = if order.is_null() {
+            pg_sys::create_append_path(root, rel, paths, none, none, none.cast(), 0, false, -1.0).cast()
+        } else {
+            pg_sys::create_merge_append_path(root, rel, paths, order, none.cast()).cast()
+        };
+        Some(priced(path, model))
+    }
+}
+
+/// For a parallel plan: each worker takes its share of each branch.
+unsafe fn branched_partial(
+    root: *mut pg_sys::PlannerInfo,
+    rel: *mut pg_sys::RelOptInfo,
+    model: *mut pg_sys::Path,
+    branches: &Branches,
+) -> Option<*mut pg_sys::Path> {
+    // SAFETY: as above.
+    unsafe {
+        if !(*model).pathkeys.is_null() {
+            return None;
+        }
+        let paths = branches.of(root, model)?;
+        let none = std::ptr::null_mut();
+        let workers = (*model).parallel_workers;
+        let path = pg_sys::create_append_path(root, rel, none, paths, none, none.cast(), workers, false, -1.0);
+        Some(priced(path.cast(), model))
+    }
+}
+
+/// A little cheaper than what it takes the place of, so that it is chosen exactly where that would have been.
+unsafe fn priced(path: *mut pg_sys::Path, model: *mut pg_sys::Path) -> *mut pg_sys::Path {
+    // SAFETY: as above.
+    unsafe {
+        (*path).rows = (*model).rows;
+        (*path).startup_cost = (*model).startup_cost;
+        (*path).total_cost = (*model).startup_cost + ((*model).total_cost - (*model).startup_cost) * 0.999;
+        nodes::copy_disabled(path, model);
+        path
+    }
+}

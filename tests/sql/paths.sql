@@ -1,0 +1,250 @@
+-- Plans under row scopes: each scope is read by the index an expert would choose for it, by one plan for all, and whatever the
+-- plan, the rows are the policy's, each once.
+
+begin;
+\ir actors.psql
+select no_plan();
+
+set local parallel_setup_cost = 1000;
+set local parallel_tuple_cost = 0.1;
+set local min_parallel_table_scan_size = '8MB';
+set local jit = off;
+
+-- A table with the policies of an enrolled one, whose scopes are settings: also what no identity can have.
+create function tests.scope(name text) returns text language plpgsql stable parallel restricted as $$
+begin
+    return nullif(current_setting('scope.' || name, true), '');
+end
+$$;
+create function tests.id(kind text, n bigint) returns uuid language sql immutable as $$ select md5(kind || n)::uuid $$;
+create table tests.scoped (
+    org_id uuid not null, id uuid not null, owner_id uuid, account_id uuid, status text, created_at timestamptz not null, primary key (org_id, id)
+);
+insert into tests.scoped
+select tests.id('org', o), tests.id('row' || o, n), case when n % 11 > 0 then tests.id('owner', n % (1 + n % 7)) end, tests.id('account', n % 300),
+    case when n % 10 = 0 then 'inactive' else 'active' end, timestamptz '2026-01-01' + (n % 900) * interval '1 hour'
+from unnest('{12000,900,40,3,1}'::int[]) with ordinality as organizations (size, o)
+cross join lateral generate_series(1, size) as n
+order by md5(n || ' ' || o);
+create index on tests.scoped (org_id, created_at, id);
+create index on tests.scoped (org_id, owner_id, created_at, id);
+create index on tests.scoped (org_id, account_id);
+analyze tests.scoped;
+alter table tests.scoped enable row level security;
+grant select, update on tests.scoped to crm_app;
+create function tests.scope_id(name text) returns uuid language plpgsql stable parallel restricted as $$
+begin
+    return tests.scope(name)::uuid;
+end
+$$;
+create function tests.members() returns uuid[] language plpgsql stable parallel restricted as $$
+begin
+    return tests.scope('members')::uuid[];
+end
+$$;
+create policy scoped_select on tests.scoped for select to crm_app using (
+    org_id = (select tests.scope_id('permitted'))
+    and (
+        owner_id = (select tests.scope_id('own'))
+        or org_id = (select tests.scope_id('all'))
+        or (org_id = (select tests.scope_id('team')) and owner_id = any ((select tests.members())::uuid[]))
+    )
+);
+create policy scoped_update on tests.scoped for update to crm_app using (
+    org_id = (select tests.scope_id('permitted'))
+    and (
+        owner_id = (select tests.scope_id('own'))
+        or org_id = (select tests.scope_id('all'))
+        or (org_id = (select tests.scope_id('team')) and owner_id = any ((select tests.members())::uuid[]))
+    )
+);
+create table tests.scopes as
+select row_number() over ()::int as n, scopes.* from (values
+    ('one''s own', tests.id('org', 1), tests.id('owner', 3), null::uuid, null::uuid, null::uuid[]),
+    ('all', tests.id('org', 1), null, tests.id('org', 1), null, null),
+    ('the team''s', tests.id('org', 1), null, null, tests.id('org', 1), array[tests.id('owner', 1), tests.id('owner', 5)]),
+    ('nobody''s team', tests.id('org', 1), null, null, tests.id('org', 1), '{}'),
+    ('all of a small one', tests.id('org', 3), null, tests.id('org', 3), null, null),
+    ('nothing', null, null, null, null, null),
+    ('not permitted', null, tests.id('owner', 3), tests.id('org', 1), tests.id('org', 1), null),
+    ('own and all', tests.id('org', 1), tests.id('owner', 3), tests.id('org', 1), null, null),
+    ('own and team with oneself', tests.id('org', 1), tests.id('owner', 1), null, tests.id('org', 1), array[tests.id('owner', 1), tests.id('owner', 5)]),
+    ('own and team without oneself', tests.id('org', 1), tests.id('owner', 2), null, tests.id('org', 1), array[tests.id('owner', 1), null]),
+    ('everything at once', tests.id('org', 2), tests.id('owner', 2), tests.id('org', 2), tests.id('org', 2), array[tests.id('owner', 2)]),
+    ('another organization''s', tests.id('org', 1), tests.id('owner', 2), tests.id('org', 2), tests.id('org', 3), array[tests.id('owner', 2)])
+) as scopes (name, permitted, own, everything, team, members);
+create function tests.take(scope int) returns text language plpgsql as $$
+declare
+    taken tests.scopes;
+begin
+    select * into taken from tests.scopes where n = scope;
+    perform set_config('scope.n', scope::text, true);
+    perform set_config('scope.permitted', coalesce(taken.permitted::text, ''), true);
+    perform set_config('scope.own', coalesce(taken.own::text, ''), true);
+    perform set_config('scope.all', coalesce(taken.everything::text, ''), true);
+    perform set_config('scope.team', coalesce(taken.team::text, ''), true);
+    perform set_config('scope.members', coalesce(taken.members::text, ''), true);
+    return taken.name;
+end
+$$;
+
+-- The same by hand.
+create table tests.rows as
+select s.n as scope, r.*
+from tests.scopes as s
+join tests.scoped as r
+    on (r.org_id = s.permitted) is true
+    and ((r.owner_id = s.own) is true or (r.org_id = s.everything) is true or ((r.org_id = s.team) is true and (r.owner_id = any (s.members)) is true));
+create index on tests.rows (scope, created_at, id);
+analyze tests.rows;
+create view tests.by_hand as select * from tests.rows where scope = (select current_setting('scope.n')::int);
+
+create table tests.queries (n serial, query text, is_branched boolean);
+insert into tests.queries (query, is_branched) values
+    ('select id from %s order by created_at desc, id desc limit 50', true),
+    ('select id, owner_id from %s order by created_at, id limit 7 offset 20', true),
+    ($$select id from %s where (created_at, id) < ('2026-01-20', '80000000-0000-0000-0000-000000000000') order by created_at desc, id desc limit 9$$, true),
+    ($$select id from %s where created_at >= '2026-01-05' and status = 'active' order by created_at, id limit 9$$, true),
+    ('select id from %s order by id limit 30', true),
+    ('select count(*) from %s', true),
+    ($$select count(*), count(account_id) from %s where status = 'active'$$, true),
+    ('select max(created_at), min(created_at) from %s', true),
+    ($$select count(*) from %s where account_id = md5('account7')::uuid$$, false),
+    ($$select count(*) from %s where id = md5('row17')::uuid$$, false),
+    ($$select a.id, b.id from %1$s as a join %1$s as b on b.org_id = a.org_id and b.account_id = a.account_id
+       where a.created_at = '2026-01-03' order by a.created_at, a.id, b.id$$, null),
+    ($$select count(*) from %1$s as a cross join lateral (
+           select id from %1$s as b where b.created_at > a.created_at order by b.created_at, b.id limit 2
+       ) as b where a.created_at < '2026-01-02'$$, null);
+
+create function tests.answer(query text) returns text[] language plpgsql as $$
+declare
+    answer text[];
+begin
+    execute format('select array_agg(row::text) from (%s) as row', query) into answer;
+    return answer;
+end
+$$;
+create function tests.explain(query text) returns text language plpgsql as $$
+declare
+    line text;
+    plan text := '';
+begin
+    for line in execute 'explain (costs off) ' || query loop
+        plan := plan || line || e'\n';
+    end loop;
+    return plan;
+end
+$$;
+grant select on tests.scopes, tests.queries to crm_app;
+
+-- Every query in every scope, by the policy and by hand.
+create function tests.is_right(sentence text) returns setof text language plpgsql as $$
+declare
+    wrong text[] := '{}';
+    scope record;
+    asked record;
+    given text[];
+begin
+    for scope in select n from tests.scopes loop
+        for asked in select query from tests.queries loop
+            perform tests.take(scope.n);
+            set local role crm_app;
+            given := tests.answer(format(asked.query, 'tests.scoped'));
+            reset role;
+            if given is distinct from tests.answer(format(asked.query, 'tests.by_hand')) then
+                wrong := wrong || format('%s: %s', tests.take(scope.n), asked.query);
+            end if;
+        end loop;
+    end loop;
+    return next is(wrong, '{}', sentence);
+end
+$$;
+create function tests.differs(scope int) returns boolean language plpgsql as $$
+declare
+    given uuid[];
+    wanted uuid[];
+begin
+    perform tests.take(scope);
+    set local role crm_app;
+    execute 'execute page' into given;
+    reset role;
+    select array_agg(id) into wanted from (select id from tests.by_hand order by created_at desc, id desc limit 40) as page;
+    return given is distinct from wanted;
+end
+$$;
+-- The library is loaded by the first of its functions.
+select crm.current_user_id();
+
+select tests.is_right('every scope sees its rows');
+set local enable_seqscan = off;
+select tests.is_right('every scope sees its rows by indexes');
+set local enable_indexscan = off;
+select tests.is_right('every scope sees its rows by bitmaps');
+reset enable_indexscan;
+set local enable_bitmapscan = off;
+select tests.is_right('every scope sees its rows without bitmaps');
+reset enable_bitmapscan;
+set local enable_nestloop = off;
+set local enable_sort = off;
+select tests.is_right('every scope sees its rows by other joins');
+reset enable_nestloop;
+reset enable_sort;
+reset enable_seqscan;
+set local parallel_setup_cost = 0;
+set local parallel_tuple_cost = 0;
+set local min_parallel_table_scan_size = 0;
+set local min_parallel_index_scan_size = 0;
+select tests.is_right('every scope sees its rows by parallel plans');
+set local parallel_setup_cost = 1000;
+set local parallel_tuple_cost = 0.1;
+reset min_parallel_table_scan_size;
+reset min_parallel_index_scan_size;
+
+-- Which plans: a branch for each scope where an organization would be walked through.
+select tests.take(1);
+set local enable_seqscan = off;
+set local role crm_app;
+select is(
+    tests.explain(format(query, 'tests.scoped')) like '%CASE WHEN%', is_branched, 'a branch for each scope, or none: ' || query
+)
+from tests.queries where is_branched is not null;
+select unalike(tests.explain('select id from tests.scoped order by created_at desc, id desc limit 50'), '%Sort  %', 'a page is not sorted');
+select matches(
+    tests.explain('select id from tests.scoped order by created_at desc, id desc limit 50'),
+    'Merge Append.*scoped_org_id_owner_id_created_at_id_idx.*owner_id = \$\d', 'one''s own page is entered by owner'
+);
+select unalike(
+    tests.explain('select id from tests.scoped order by created_at desc, id desc limit 50 for update'), '%CASE WHEN%',
+    'rows that are locked are read by one scan'
+);
+select unalike(
+    tests.explain($$update tests.scoped set status = 'x' where created_at > '2026-01-02'$$), '%CASE WHEN%', 'and so are rows that are changed'
+);
+
+-- One plan for all scopes, also backwards.
+set local plan_cache_mode = force_generic_plan;
+prepare page as select array_agg(id) from (select id from tests.scoped order by created_at desc, id desc limit 40) as page;
+reset role;
+select is(
+    (select array_agg(name) from tests.scopes as s where tests.differs(s.n)), null, 'a plan that is kept is right for every scope'
+);
+select tests.take(2);
+set local role crm_app;
+declare newest scroll cursor for select id from tests.scoped order by created_at desc, id desc limit 3;
+move all from newest;
+fetch backward 1 from newest \gset
+select is(:'id'::uuid, (select id from tests.scoped order by created_at desc, id desc limit 1 offset 2), 'a cursor goes backwards');
+reset role;
+
+-- The tables of the extension.
+select tests.register('ann', 'Acme');
+select tests.become('ann', 'Acme');
+set local plan_cache_mode = auto;
+select matches(
+    tests.explain('select * from crm.contacts order by created_at desc, id desc limit 50'),
+    'contacts_org_id_owner_id_created_at_id_idx.*contacts_org_id_created_at_id_idx', 'contacts have a branch for each scope'
+);
+
+select * from finish();
+rollback;
