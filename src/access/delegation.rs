@@ -13,7 +13,7 @@ use super::grants::{Grant, Grants, Scope};
 use super::permissions::{self, Holder, Permissions};
 use super::policy::not_permitted;
 use super::race;
-use super::roles::{self, OWNER, check_grantable, lacks};
+use super::roles::{self, OWNER, Receivers, check_grantable, check_teams, lacks};
 use super::scopes::is_scope;
 use crate::db;
 use crate::error::{CrmError, Result};
@@ -97,12 +97,19 @@ impl Caller<'_> {
             "roles" => self.role(old, new),
             "role_permissions" => {
                 [old, new].into_iter().flatten().try_for_each(|row| self.not_above(row))?;
-                new.map_or(Ok(()), |new| self.has(new))
+                let Some(new) = new else { return Ok(()) };
+                let role = text(new, "role")?;
+                self.has(new, Receivers::Role(&role))
             }
-            "group_permissions" => new.map_or(Ok(()), |new| self.has(new)),
+            "group_permissions" => {
+                let Some(new) = new else { return Ok(()) };
+                self.has(new, Receivers::Group(id(new, "group_id")?))
+            }
             "group_roles" => {
                 [old, new].into_iter().flatten().try_for_each(|row| self.not_above(row))?;
-                new.map_or(Ok(()), |new| check_grantable(self.mine, self.organization, &text(new, "role")?))
+                let Some(new) = new else { return Ok(()) };
+                let members = Receivers::Group(id(new, "group_id")?);
+                check_grantable(self.mine, self.organization, &text(new, "role")?, Some(members))
             }
             "group_members" => {
                 let group = |row: &Row| id(row, "group_id");
@@ -130,7 +137,7 @@ impl Caller<'_> {
     fn roles_not_above(&self, group: Uuid) -> Result<()> {
         for role in roles_of_group(self.organization, group)? {
             if roles::rank(self.organization, &role)? > self.mine.rank {
-                return Err(CrmError::forbidden("this group gives a role that is above yours"));
+                return Err(CrmError::forbidden("this group's role is above yours"));
             }
         }
         Ok(())
@@ -149,10 +156,14 @@ impl Caller<'_> {
     }
 
     /// The caller has what the row grants.
-    fn has(&self, new: &Row) -> Result<()> {
+    fn has(&self, new: &Row, receivers: Receivers) -> Result<()> {
         let (permission, scope) = (text(new, "permission")?, text(new, "scope")?);
         let scope = Scope::parse(&scope).ok_or_else(|| CrmError::invalid("scope", "must be own, team or all"))?;
-        if self.mine.grants.include(&permission, scope) { Ok(()) } else { Err(lacks(&permission, scope)) }
+        if !self.mine.grants.include(&permission, scope) {
+            return Err(lacks(&permission, scope));
+        }
+        let granted = Grants(vec![Grant { permission, scope, via: String::new() }]);
+        check_teams(self.mine, self.organization, &granted, receivers)
     }
 
     /// Who joins a group gets what the group has; and all in it, whose permissions are for their team, get at the rows of
@@ -165,7 +176,7 @@ impl Caller<'_> {
             return Ok(());
         }
         for role in roles_of_group(self.organization, group)? {
-            check_grantable(self.mine, self.organization, &role)?;
+            check_grantable(self.mine, self.organization, &role, None)?;
         }
         let own = grants_of_group(self.organization, group)?;
         if let Some(lacking) = self.mine.grants.lack(&own) {

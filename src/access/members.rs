@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::permissions::{self, Holder, Permissions};
-use super::roles::{OWNER, check_grantable};
+use super::roles::{OWNER, Receivers, check_grantable};
 use super::{policy, race};
 use crate::db;
 use crate::error::{CrmError, Result};
@@ -51,7 +51,7 @@ fn set_member_role(user_id: Option<pgrx::Uuid>, role: Option<&str>) -> Result<Js
     let (organization, user, role) = (holder.organization(), from_pg(given("user_id", user_id)?), given("role", role)?);
     role_of(organization, user)?;
     check_not_above(&mine, organization, user)?;
-    check_grantable(&mine, organization, role)?;
+    check_grantable(&mine, organization, role, Some(Receivers::Member(user)))?;
     db::execute(
         "update crm.memberships set role = $3 where org_id = $1 and user_id = $2 and role <> $3",
         &[to_pg(organization).into(), to_pg(user).into(), role.into()],

@@ -38,7 +38,7 @@ fn invite_user(email: Option<&str>, role: Option<&str>) -> Result<JsonB, ErrorRe
     let (organization, mine, user) = administered("invitations.create")?;
     let email = text::email(given("email", email)?).map_err(|problem| CrmError::invalid("email", problem))?;
     let role = given("role", role)?;
-    check_grantable(&mine, organization, role)?;
+    check_grantable(&mine, organization, role, None)?;
     if is_member(organization, &email)? {
         return Err(CrmError::Conflict {
             message: "somebody with this e-mail is a member already".into(),
@@ -147,7 +147,7 @@ fn take(organization: Uuid, id: Uuid) -> Result<Option<Invitation>> {
 fn could_invite(inviter: Uuid, organization: Uuid, role: &str) -> Result<bool> {
     let theirs = permissions::of(Holder::Member { user: inviter, organization })?;
     let may_invite = theirs.scope("invitations.create") == Some(Scope::All);
-    match check_grantable(&theirs, organization, role) {
+    match check_grantable(&theirs, organization, role, None) {
         Ok(()) => Ok(may_invite),
         Err(CrmError::Forbidden { .. } | CrmError::InvalidInput { .. }) => Ok(false),
         Err(error) => Err(error),
