@@ -4,6 +4,7 @@
 set client_min_messages = warning;
 
 select count(crm.register('user' || i || '@bench.example', 'correct horse battery', 'Bench ' || i)) from generate_series(1, 41) as i;
+update crm.organizations set plan = 'enterprise';
 select id as org_id from crm.organizations where slug = 'bench-1' \gset
 insert into crm.users (email) select 'member' || i || '@bench.example' from generate_series(2, 60) as i;
 insert into crm.memberships (org_id, user_id, role)

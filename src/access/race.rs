@@ -3,7 +3,8 @@
 //!
 //! Who writes notes by which permission, and at commit looks whether anything changed since. So that nothing slips in
 //! between looking and committing, both sides hold a lock for just that moment: writers share it, and who changes
-//! permissions has it alone. Nobody holds it while a client thinks.
+//! permissions has it alone. Nobody holds that one while a client thinks. Who administers an organization's permissions holds
+//! another, the organization's own, from looking at what they may do until they commit.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -45,8 +46,11 @@ pub fn note(holder: Holder, permission: &str, permissions: &Rc<Permissions>) {
         if notes.is_empty() {
             *generation = memory::generation();
         }
+        // Who was given more since, has to have that at commit too.
         let noted = |note: &Note| {
-            note.holder == holder && note.permission == permission && Rc::ptr_eq(&note.permissions, permissions)
+            note.holder == holder
+                && note.permission == permission
+                && note.permissions.still_allow(permission, permissions)
         };
         if !notes.iter().any(noted) {
             notes.push(Note { holder, permission: permission.into(), permissions: Rc::clone(permissions) });
