@@ -100,5 +100,5 @@ fn nothing_is_added_to_what_is_gone() {
     assert_eq!(sql::contacts(&mut running), 0);
     assert_eq!(delete(&owner, 10_000)["deleted"], 1);
     let late = running.execute("insert into crm.contacts (last_name) values ('Late')", &[]);
-    assert_eq!(sqlstate(late), "23503");
+    assert_eq!(sqlstate(late), "42501");
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use crm_http_tests::actor::{Actor, id_of};
@@ -214,7 +215,6 @@ fn who_has_a_role_without_permissions_is_known_and_sees_nothing() {
     for table in [
         "contacts",
         "accounts",
-        "organizations",
         "memberships",
         "permissions",
         "built_in_roles",
@@ -229,8 +229,13 @@ fn who_has_a_role_without_permissions_is_known_and_sees_nothing() {
     ] {
         assert_eq!(office.actor.get(&format!("/{table}")).expect(200).text(), "[]", "{table}");
     }
+    // Whom they belong to, everybody is told.
+    let listed: BTreeSet<_> = office.actor.get("/organizations").expect(200).column("id").into_iter().collect();
+    let own = [office.owner.organization.id, office.actor.organization.id].map(|id| id.to_string());
+    assert_eq!(listed, BTreeSet::from(own));
     assert_eq!(office.actor.get("/users").expect(200).column("id"), [office.actor.user.to_string()]);
     let attempts = [
+        office.actor.patch(&format!("/organizations?id=eq.{}", office.owner.organization.id), &json!({ "name": "x" })),
         office.actor.post("/contacts", &json!({ "last_name": "x" })),
         office.actor.patch("/contacts", &json!({ "title": "x" })),
         office.actor.delete("/contacts"),

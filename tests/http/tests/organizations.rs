@@ -22,7 +22,7 @@ fn suspend(organization: Uuid, reason: &str) {
 /// Somebody with a contact in each of two organizations, who looks across both.
 fn both() -> (Actor, Actor) {
     let (person, other) = (Actor::with_contacts(1), Actor::with_contacts(1));
-    person.join(&other.organization, "sales");
+    person.join(&other.organization, "read_only");
     (person.logged_in(None), other)
 }
 
@@ -251,15 +251,20 @@ fn a_cancelled_organization_stays_so() {
 }
 
 #[test]
-fn a_suspension_lets_a_transaction_end_and_no_other_begin() {
+fn a_suspension_stops_transactions_under_way_and_no_other_begins() {
     let person = Actor::with_contacts(1);
-    let mut client = sql::connect();
+    let (mut client, mut another) = (sql::connect(), sql::connect());
+    let add = "insert into crm.contacts (last_name) values ('Under way')";
     let mut running = sql::begin_authenticated(&mut client, person.token()).unwrap();
+    let mut written = sql::begin_authenticated(&mut another, person.token()).unwrap();
     assert_eq!(sql::contacts(&mut running), 1);
+    written.execute(add, &[]).unwrap();
     suspend(person.organization.id, "x");
-    running.execute("insert into crm.contacts (last_name) values ('Under way')", &[]).unwrap();
-    running.commit().unwrap();
-    assert_eq!(admin::count("contacts", person.organization.id), 2);
+    assert_eq!(sql::contacts(&mut running), 0);
+    assert_eq!(sqlstate(running.execute(add, &[])), "42501");
+    drop(running);
+    assert_eq!(sqlstate(written.commit()), "42501");
+    assert_eq!(admin::count("contacts", person.organization.id), 1);
     let mut next = sql::begin_as(&mut client, "crm_app").unwrap();
     assert_eq!(sqlstate(sql::authenticate(&mut next, person.token())), "PT403");
     next.rollback().unwrap();

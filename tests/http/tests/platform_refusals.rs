@@ -198,14 +198,18 @@ fn about(victim: &Actor, declared: &str) -> String {
         ("slug" | "subject", _) => unique("new"),
         ("permission", _) => "contacts.read".into(),
         (_, "boolean") => "false".into(),
-        (_, "integer") => "1".into(),
+        (_, "integer" | "bigint") => "1".into(),
+        (_, "timestamp with time zone") => "2999-01-01".into(),
+        // Also the name of a feature that every plan has.
+        ("name", "text") => "api_keys".into(),
         _ => "Refused".into(),
     };
     format!("'{value}'")
 }
 
-/// What a caller may ask of themselves, as the policies do: answers with nothing where nobody is known.
-const OF_THE_CALLER: [&str; 8] = [
+/// What a caller may ask of themselves, as the policies do: answers with nothing where nobody is known, of others' with no.
+const OF_THE_CALLER: [&str; 9] = [
+    "feature_enabled",
     "permitted_org_id",
     "permitted_org_ids",
     "own_scope_user_id",
@@ -232,12 +236,13 @@ fn nothing_in(transaction: &mut Transaction, victim: &Actor, own: bool) {
         let answer = savepoint.query(&format!("select to_jsonb(found) from {call} as found"), &[]);
         match answer {
             Ok(rows) if harmless => {
-                let empty = [json!(null), json!([])];
+                let empty = [json!(null), json!([]), json!(false)];
                 let told: Vec<Value> =
                     rows.iter().map(|row| row.get::<_, Option<Value>>(0).unwrap_or_default()).collect();
                 let nothing = if own {
                     let shown = format!("{told:?}");
-                    ![victim.user, victim.organization.id].iter().any(|id| shown.contains(&id.to_string()))
+                    let theirs = [victim.user, victim.organization.id];
+                    !theirs.iter().any(|id| shown.contains(&id.to_string())) && !told.contains(&json!(true))
                 } else {
                     told.iter().all(|told| empty.contains(told))
                 };

@@ -5,6 +5,7 @@
 use crm_http_tests::actor::Actor;
 use crm_http_tests::http::text;
 use crm_http_tests::machine::{Key, forbidden};
+use crm_http_tests::sql::{self, sqlstate};
 use crm_http_tests::{admin, all};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -145,4 +146,19 @@ fn an_organizations_profile_is_changed_where_one_works() {
     here.working_in(&other.organization.slug)
         .patch(&of_organization(other.organization.id), &json!({ "name": "There" }))
         .expect(200);
+}
+
+#[test]
+fn an_organizations_profile_is_not_changed_by_who_may_no_longer_when_it_commits() {
+    let owner = Actor::register();
+    let administrator = Actor::member(&owner.organization, "admin");
+    let mut client = sql::connect();
+    let mut transaction = sql::begin_authenticated(&mut client, administrator.token()).unwrap();
+    let changed =
+        transaction.execute("update crm.organizations set name = 'x' where id = $1", &[&owner.organization.id]);
+    assert_eq!(changed.unwrap(), 1);
+    owner.post("/rpc/set_member_role", &json!({ "user_id": administrator.user, "role": "sales" })).expect(200);
+    assert_eq!(sqlstate(transaction.commit()), "42501");
+    let name: String = admin::value("select name from crm.organizations where id = $1", &[&owner.organization.id]);
+    assert_ne!(name, "x");
 }
