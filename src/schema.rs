@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::identity::key_store;
+use crate::identity::principal::{has_rights_of, outer_user};
 
 extension_sql_file!("../sql/bootstrap.sql", name = "bootstrap", bootstrap);
 extension_sql_file!("../sql/identity/caller.sql", name = "identity_caller", requires = ["bootstrap"]);
@@ -71,6 +72,12 @@ fn install() -> Result<(), ErrorReport> {
     hand_over()?;
     db::as_definer(|| key_store::rotate("RS256", false))?;
     Ok(())
+}
+
+/// Whether this is the script of a dump: it brings along what triggers would add to its rows.
+pub fn is_restore() -> bool {
+    // SAFETY: reads a setting.
+    !unsafe { pg_sys::row_security } && has_rights_of(outer_user(), c"crm_owner")
 }
 
 fn tables_exist() -> Result<bool> {

@@ -15,6 +15,7 @@ use crate::error::{CrmError, Result};
 use crate::identity::memory;
 use crate::identity::principal::{from_pg, to_pg};
 use crate::records::row::{self, Images};
+use crate::schema::is_restore;
 
 /// The role of whoever makes an organization; there is always somebody who has it.
 pub const OWNER: &str = "owner";
@@ -107,6 +108,9 @@ fn make_built_in_roles<'a>(
 }
 
 fn make(trigger: &PgTrigger) -> Result<()> {
+    if is_restore() {
+        return Ok(());
+    }
     let new = Images::of(trigger)?.new.ok_or_else(|| CrmError::internal("this is a trigger for AFTER INSERT"))?;
     let organization = new.get::<pgrx::Uuid>("id")?;
     // As a foreign key's action would: nobody's permissions are asked.

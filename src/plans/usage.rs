@@ -23,6 +23,7 @@ use crate::error::{CrmError, Result};
 use crate::identity::platform;
 use crate::identity::principal::{Principal, from_pg, has_rights_of, outer_user, to_pg};
 use crate::records::row;
+use crate::schema::is_restore;
 
 #[pg_trigger(sql = false)]
 fn count_usage<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
@@ -62,12 +63,6 @@ fn change(organization: Uuid, resource: &str, difference: i64) -> Result<()> {
     }
     let current = (total - difference).max(0);
     Err(CrmError::LimitReached { limit: resource.to_owned(), current, maximum, plan: terms.plan.clone() })
-}
-
-/// The script of a dump, which brings what was counted along.
-fn is_restore() -> bool {
-    // SAFETY: reads a setting.
-    !unsafe { pg_sys::row_security } && is_exempt()
 }
 
 /// The DBA at work with the tables: what they load is counted, and not refused.

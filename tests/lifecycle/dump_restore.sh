@@ -16,7 +16,7 @@ select crm.register(format('person%s@example.com', n), 'some password', format('
 update crm.organizations set country = 'DE' where slug = 'demo';
 select crm.rotate_signing_key('ES256');
 SQL
-token=$(sql crm -c "select crm.login('sales@demo.example', 'demo password')->>'access_token'")
+token=$(sql crm -c "select crm.login('owner@demo.example', 'demo password')->>'access_token'")
 sql_as dba crm -c "select crm.rotate_signing_key('EdDSA')" >/dev/null
 sql crm >/dev/null <<SQL
 begin;
@@ -94,6 +94,9 @@ delete from crm_private.settings;
 delete from crm_private.identity_providers;
 delete from crm_private.schema_version;
 delete from crm.plans;
+delete from crm.permissions;
+delete from crm.built_in_permissions;
+delete from crm.built_in_roles;
 alter table crm.contacts add column shoe_size integer default 42, add constraint contacts_shoe_size_check check (shoe_size > 0);
 SQL
 sed '/^COPY crm.vehicles/,/^\\\.$/d; /TABLE crm.vehicles/d' "$work/data.sql" >"$work/data_without_vehicles.sql"
@@ -101,7 +104,7 @@ works 'a superuser loads data only, with triggers disabled' sql data_only -o /de
 rows data_only >"$work/new.rows"
 same 'data only: every row is there, and no other' <(sed '/^== crm.vehicles/,/^== /{/^== crm.vehicles/d;/^== /!d}' "$work/old.rows") "$work/new.rows"
 sql data_only -c 'truncate crm.organizations, crm.users cascade' -c 'delete from crm.plans' -c 'delete from crm_private.signing_keys' -c 'delete from crm_private.settings' \
-    -c 'delete from crm_private.schema_version' -c 'delete from crm_private.identity_providers' -c 'delete from crm_private.messages'
+    -c 'delete from crm.permissions' -c 'delete from crm.built_in_permissions' -c 'delete from crm.built_in_roles' -c 'delete from crm_private.schema_version' -c 'delete from crm_private.identity_providers' -c 'delete from crm_private.messages'
 sed '/^COPY crm.vehicles/,/^\\\.$/d' "$work/data_with_triggers.sql" >"$work/data_without_vehicles.sql"
 works 'a superuser loads data only, with triggers enabled' sql data_only -o /dev/null -f "$work/data_without_vehicles.sql"
 rows data_only >"$work/new.rows"
