@@ -66,7 +66,7 @@ same_as_before() {
     is "$2: a password still logs in" \
         "$(sql "$1" -c "select crm.login('owner@demo.example', 'demo password')#>>'{organization,slug}'")" demo
     is "$2: an old token is still good" \
-        "$(sql "$1" -c "begin; set local role crm_app; select crm.authenticate('$token')->>'role'; commit")" sales
+        "$(sql "$1" -c "begin; set local role crm_app; select crm.authenticate('$token')->>'role'; commit")" owner
     is "$2: and sees what it saw" "$(sql "$1" -c "begin; set local role crm_app; do \$\$ begin perform crm.authenticate('$token'); end \$\$;
         select count(*) || ' of ' || min(shoe_size) from crm.contacts; commit")" '15 of 42'
 }
