@@ -194,6 +194,9 @@ select ok(
 
 -- Whatever reaches as far as it may: every enrolled table, by id and by what it points to.
 select tests.nobody();
+select isnt(
+    tests.entered_otherwise($$select * from tests.owners where org_id = '018f0000-0000-7000-8000-000000000001'$$), null, 'an index that is entered otherwise is noticed'
+);
 create table tests.reads as
 select t.tgrelid::regclass as target, a.attname as column_name,
     case a.atttypid when 'uuid'::regtype then '018f0000-0000-7000-8000-000000000001' else 'role_1' end as value
@@ -219,7 +222,7 @@ begin
     end loop;
     for r in select o.target from tests.owned as o loop
         query := format('select * from %s order by created_at desc, id desc limit 50', r.target);
-        return query select tests.reads_one_organization_by_index(query, format('%s reads a page of %s', person, r.target));
+        return query select tests.pages_by_index(query, format('%s reads a page of %s', person, r.target));
         return next is(tests.called_per_row(query), null, 'no function is called for each row');
     end loop;
 end
