@@ -466,9 +466,12 @@ select results_eq(
     $$values ('Mine of Acme', 1::bigint), ('Mine of Borg', 1), ('x', (select count(*) from tests.rows where resource = 'contacts' and organization = 'Acme'))$$,
     'they read all here, and their own there'
 );
-select is(tests.outcome($$update crm.contacts set title = 'x'$$), '1 rows', 'change theirs there');
-select is(tests.outcome($$update crm.contacts set title = 'x' where org_id = tests.org_id('Acme')$$), '0 rows', 'and nothing here');
-select is(tests.outcome($$delete from crm.contacts where org_id = tests.org_id('Acme')$$), '0 rows', 'remove nothing here');
+select is(tests.outcome($$update crm.contacts set title = 'x' where org_id = tests.org_id('Borg')$$), '1 rows', 'change theirs there');
+select is(tests.outcome($$update crm.contacts set title = 'x'$$), '42501 your role does not permit contacts.update', 'and not all that they see');
+select is(
+    tests.outcome($$update crm.contacts set title = 'x' where org_id = tests.org_id('Acme')$$), '42501 your role does not permit contacts.update', 'nor anything here'
+);
+select is(tests.outcome($$delete from crm.contacts where org_id = tests.org_id('Acme')$$), '42501 your role does not permit contacts.delete', 'remove nothing here');
 select is(
     tests.outcome($$insert into crm.contacts (org_id, last_name) values (tests.org_id('Acme'), 'x')$$),
     '42501 new row violates row-level security policy for table "contacts"', 'add nothing here'

@@ -92,7 +92,6 @@ select (select count(*) from crm.contacts) as read_only_contacts, (select count(
     (select count(*) from crm.role_permissions) + (select count(*) from crm.groups) + (select count(*) from crm.group_members)
         + (select count(*) from crm.group_permissions) + (select count(*) from crm.group_roles) as read_only_group_rows,
     cardinality(crm.my_org_ids()) as read_only_mine
-    cardinality(crm.my_org_ids()) as read_only_mine
 \gset
 select pg_current_xact_id_if_assigned() is null as read_only_unassigned \gset
 commit;
@@ -158,7 +157,7 @@ select ok(:'read_only_users', 'visible_user_ids() answers there');
 select ok(:'read_only_configuration', 'openid_configuration() answers there');
 select is(:'read_only_sessions'::text, '2', 'my_sessions() answers there');
 select is(:'read_only_keys'::text || :'read_only_invitations', '00', 'list_api_keys() and list_invitations() answer there');
-select is(:'read_only_feature'::text || :'read_only_usage' || :'read_only_plans', 't93', 'feature_enabled(), usage() and the plans answer there');
+select is(:'read_only_feature'::text || :'read_only_usage' || :'read_only_plans', 't103', 'feature_enabled(), usage() and the plans answer there');
 select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s list_organizations() and list_users(), the worker''s providers_to_fetch() and the DBA''s check_enrollment() and check_usage(), too');
 select is(
     :'stable_functions'::text,

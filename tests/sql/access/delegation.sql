@@ -55,7 +55,7 @@ insert into tests.attempts (who, organization, statement, wanted, sentence)
 select 'mel', 'Acme', format($$insert into crm.role_permissions (role, permission, scope) values ('picker', %L, %L)$$, permission, scope), wanted,
     format('a steward gives %s %s: %s', permission, scope, wanted)
 from (values
-    ('contacts.read', 'own', '^1 rows'), ('contacts.read', 'team', '^1 rows'), ('contacts.read', 'all', :'lack'),
+    ('contacts.read', 'own', '^1 rows'), ('contacts.read', 'team', :'lack'), ('contacts.read', 'all', :'lack'),
     ('contacts.update', 'own', '^1 rows'), ('contacts.update', 'team', :'lack'), ('contacts.update', 'all', :'lack'),
     ('contacts.delete', 'own', :'lack'), ('contacts.create', 'own', :'lack'), ('contacts.*', 'own', :'lack'),
     ('accounts.create', 'all', '^1 rows'), ('accounts.*', 'own', :'lack'), ('accounts.*', 'all', :'lack'),
@@ -456,7 +456,7 @@ select tests.become('pam', 'Acme');
 select matches(tests.outcome($$do $do$ begin insert into crm.group_members (group_id, user_id) values (tests.group_id('Open'), tests.user_id('ann'));
     perform crm.set_member_role(tests.user_id('mel'), 'steward'); end $do$ $$, false), '^42501', 'pam cannot make a steward again of who is in one group with the owner');
 select tests.become('mel', 'Acme');
-select is((select string_agg(last_name, ', ' order by last_name) from crm.contacts), 'Mel''s', 'mel and pam together show mel nothing of the owner''s');
+select is_empty('select last_name from crm.contacts', 'mel and pam together show mel nothing of the owner''s');
 
 select * from finish();
 rollback;

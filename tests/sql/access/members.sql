@@ -89,7 +89,8 @@ select tests.nobody();
 select is((select role || ' ' || status from crm.memberships where user_id = tests.user_id('sol') and org_id = tests.org_id('Acme')), 'clerk active', 'and is a member again');
 select is((select count(*) from crm.group_members where user_id = tests.user_id('sol')), 0::bigint, 'without the groups of before');
 
--- Nor does it matter what somebody may elsewhere, who comes for the first time.
+-- Nor does it matter what somebody may elsewhere, who comes for the first time, as long as the plan has a seat.
+update crm.organizations set plan = 'enterprise' where id = tests.org_id('Acme');
 select tests.hire('new', 'Borg', 'read_only');
 select tests.become('ada', 'Acme');
 select crm.invite_user('new@example.com', 'clerk') ->> 'id' as invitation \gset

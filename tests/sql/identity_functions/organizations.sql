@@ -7,7 +7,8 @@ select no_plan();
 select tests.register('ann', 'Acme');
 select tests.register('bob', 'Borg');
 select tests.join('ann', 'Borg', 'manager');
-insert into crm.contacts (org_id, last_name) select org_id, name from tests.organizations;
+insert into crm.contacts (org_id, last_name, owner_id)
+select org_id, name, case name when 'Borg' then tests.user_id('ann') else null end from tests.organizations;
 create function tests.try(call text) returns text language sql volatile as $$
     select tests.outcome('select ' || call)
 $$;

