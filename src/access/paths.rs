@@ -7,7 +7,7 @@
 //!
 //! So such a table is planned as if the OR let everything through, as for `org_id = $0`. Where that plan would walk through
 //! an organization, one is put in its place that has a branch for each scope, of which one finds anything: see `branch`.
-//! The branches together are the policy, whatever the parameters hold, and each row is in one of them.
+//! The branches together are the policy, and each row is in one of them; never do they let through what it does not.
 
 mod branch;
 mod form;

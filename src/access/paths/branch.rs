@@ -1,8 +1,8 @@
 //! The branches of a plan, one for each scope, each with the conditions that the policy comes to in that scope.
 //!
 //! A branch is shut by the value that its index is entered with, `case when … then $0 end`: an index scan for NULL ends before
-//! it has begun. With whatever values the parameters have, also with those they should never have together, the open
-//! branches give the policy's rows, each once. All are of the organization `$0`, and there
+//! it has begun. The open branches give the policy's rows, each once (of pages see `mine`: were parameters set that never are
+//! together, they would give fewer). All are of the organization `$0`, and there
 //! - `all`, open when `$2 = $0`, gives every row, as the policy does;
 //! - `team`, open when `$3 = $0` and `all` is shut, gives the members' rows;
 //! - `own`, open when `all` is shut, gives `$1`'s rows, unless `team` is open and `$1` is a member.
@@ -21,6 +21,11 @@ pub struct Branches<'a> {
     all: Branch,
     team: Branch,
     own: Branch,
+    /// For pages, of which most are short, so that each scan that is begun for nothing weighs: `own`, open when `$1` is set …
+    mine: Branch,
+    /// … and, when it is not, `all` and `team` in one, with the policy itself as condition. `$1` is set for scope own alone;
+    /// were another set too, `mine` would give less than the policy.
+    others: Branch,
     /// `all` and `team` in one, with the policy itself as condition, where the whole table is read.
     wide: Branch,
     /// The branch beside it.
@@ -70,9 +75,13 @@ impl<'a> Branches<'a> {
             let own = nodes::restriction(root, form.own.cast(), false, level);
             let members = nodes::restriction(root, form.members.cast(), false, level);
             let wide_only = nodes::restriction(root, is_wide, true, level);
+            let is_mine = nodes::null_test(form.owner_id(), pg_sys::NullTestType::IS_NOT_NULL);
+            let is_others = nodes::null_test(form.owner_id(), pg_sys::NullTestType::IS_NULL);
             Self {
                 form,
                 rel,
+                mine: Branch::new(rel, form, is_mine, own, &[own]),
+                others: Branch::new(rel, form, is_others, none, &[form.scopes]),
                 all: Branch::new(rel, form, is_all, none, &[]),
                 team: Branch::new(rel, form, both(is_team, not_all), members, &[members]),
                 own: Branch::new(rel, form, both(not_all, not_both), own, &[own]),
@@ -96,13 +105,10 @@ impl<'a> Branches<'a> {
             if (*path).pathkeys.is_null() && model.others.is_empty() {
                 return self.of_organization(root, &model);
             }
-            let own = self.own_in_order(root, &model)?;
-            let all = self.all.scan(root, self.form, &model, model.index, std::ptr::null_mut());
-            let team = self.team.scan(root, self.form, &model, model.index, std::ptr::null_mut());
-            let order = (*path).pathkeys;
-            (*all).pathkeys = order;
-            (*team).pathkeys = order;
-            Some(list(&[own, all, team]))
+            let mine = self.own_in_order(root, &model)?;
+            let others = self.others.scan(root, self.form, &model, model.index, std::ptr::null_mut());
+            (*others).pathkeys = (*path).pathkeys;
+            Some(list(&[mine, others]))
         }
     }
 
@@ -121,7 +127,7 @@ impl<'a> Branches<'a> {
         }
     }
 
-    /// `own` by an index that has the owner before the other columns of the model's index, and so, the owner being one,
+    /// `mine` by an index that has the owner before the other columns of the model's index, and so, the owner being one,
     /// their order. Without such an index, the owner's rows are sorted.
     unsafe fn own_in_order(&self, root: *mut pg_sys::PlannerInfo, model: &Model) -> Option<*mut pg_sys::Path> {
         // SAFETY: as above.
@@ -133,12 +139,12 @@ impl<'a> Branches<'a> {
                     && pg_sys::pathkeys_contained_in(order, order_within_owner(root, index, model.direction))
             });
             if let Some(index) = twin {
-                let own = self.own.scan(root, self.form, model, index, self.own.owner);
-                (*own).pathkeys = order;
-                return Some(own);
+                let mine = self.mine.scan(root, self.form, model, index, self.mine.owner);
+                (*mine).pathkeys = order;
+                return Some(mine);
             }
             owners.retain(|&index| model.is_entered_alike(index));
-            Some(self.own.scan(root, self.form, model, self.own.best(&owners)?, self.own.owner))
+            Some(self.mine.scan(root, self.form, model, self.mine.best(&owners)?, self.mine.owner))
         }
     }
 

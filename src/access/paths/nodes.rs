@@ -79,6 +79,18 @@ pub unsafe fn is_not_true(expression: Expr) -> Expr {
     }
 }
 
+/// `value is null`, or `value is not null`
+pub unsafe fn null_test(value: Expr, kind: pg_sys::NullTestType::Type) -> Expr {
+    // SAFETY: as above.
+    unsafe {
+        let test = make::<pg_sys::NullTest>(pg_sys::NodeTag::T_NullTest);
+        (*test).arg = value;
+        (*test).nulltesttype = kind;
+        (*test).location = -1;
+        test.cast()
+    }
+}
+
 /// `case when condition then value end`
 pub unsafe fn value_if(condition: Expr, value: Expr) -> Expr {
     // SAFETY: as above.
