@@ -51,12 +51,10 @@ fn count(trigger: &PgTrigger) -> Result<()> {
 fn change(organization: Uuid, resource: &str, difference: i64) -> Result<()> {
     // The organization itself is being deleted.
     let Some(terms) = terms_of(organization)? else { return Ok(()) };
-    let Some(maximum) = terms.limit(resource, now()).maximum else {
+    // Who removes never waits for those who add.
+    let Some(maximum) = terms.limit(resource, now()).maximum.filter(|_| difference > 0) else {
         return note(organization, resource, difference);
     };
-    if difference < 0 {
-        return lower(organization, resource, difference);
-    }
     let total = raise(organization, resource, difference)?;
     if total <= maximum || is_exempt() {
         return Ok(());
@@ -83,17 +81,6 @@ fn note(organization: Uuid, resource: &str, difference: i64) -> Result<()> {
     )
 }
 
-fn lower(organization: Uuid, resource: &str, difference: i64) -> Result<()> {
-    let lowered = db::write_prepared(
-        "update crm_private.usage set current = current + $3 where org_id = $1 and resource = $2 returning 1",
-        &ARGUMENTS,
-        &[to_pg(organization).into(), resource.into(), difference.into()],
-        |rows| Ok(rows.len()),
-    )?;
-    // All there is may have been noted before there was a limit.
-    if lowered == 0 { note(organization, resource, difference) } else { Ok(()) }
-}
-
 const NOTES_AT_A_TIME: i32 = 10_000;
 
 /// Adds, and gives how much there is then. Waits for others who add to the same.
@@ -111,7 +98,7 @@ fn raise(organization: Uuid, resource: &str, difference: i64) -> Result<i64> {
     if noted.is_none() {
         return kept.ok_or_else(|| CrmError::internal("the usage was not counted"));
     }
-    // Noted before there was a limit: the next will find less to add up. The sum above is as old as the statement; while
+    // Removed since, or noted before there was a limit: the next will find less to add up. The sum above is as old as the statement; while
     // that waited for others, they may have added up the same.
     add_up_where(
         "org_id = $2 and resource = $3",

@@ -133,6 +133,7 @@ select tests.agree('users', 2, 'a person who is deleted gives it back, an ended 
 
 delete from crm.contacts where org_id = :'acme';
 delete from crm_private.usage where org_id = :'acme' and resource = 'contacts';
+delete from crm_private.usage_deltas where org_id = :'acme' and resource = 'contacts';
 select crm.set_plan(:'acme', 'enterprise') \gset
 select tests.become('ann', 'Acme');
 insert into crm.contacts (last_name) select 'E' || n from generate_series(1, 20) as n;
