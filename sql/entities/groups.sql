@@ -109,11 +109,11 @@ create trigger _400_delegation before insert or update or delete on crm.group_pe
 create trigger _400_delegation before insert or update or delete on crm.group_roles
     for each row execute function crm_private.check_delegation('group_roles');
 create trigger _900_announce after insert or update or delete or truncate on crm.group_members
-    for each statement execute function crm_private.announce('permissions');
+    for each statement execute function crm_private.announce('permissions', 'rows');
 create trigger _900_announce after insert or update or delete or truncate on crm.group_permissions
-    for each statement execute function crm_private.announce('permissions');
+    for each statement execute function crm_private.announce('permissions', 'rows');
 create trigger _900_announce after insert or update or delete or truncate on crm.group_roles
-    for each statement execute function crm_private.announce('permissions');
+    for each statement execute function crm_private.announce('permissions', 'rows');
 alter table crm.group_members enable always trigger _900_announce;
 alter table crm.group_permissions enable always trigger _900_announce;
 alter table crm.group_roles enable always trigger _900_announce;

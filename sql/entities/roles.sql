@@ -66,9 +66,9 @@ create trigger _400_delegation before insert or update or delete on crm.roles
 create trigger _400_delegation before insert or update or delete on crm.role_permissions
     for each row execute function crm_private.check_delegation('role_permissions');
 create trigger _900_announce after update or delete or truncate on crm.roles
-    for each statement execute function crm_private.announce('permissions');
+    for each statement execute function crm_private.announce('permissions', 'rows');
 create trigger _900_announce after insert or update or delete or truncate on crm.role_permissions
-    for each statement execute function crm_private.announce('permissions');
+    for each statement execute function crm_private.announce('permissions', 'rows');
 alter table crm.roles enable always trigger _900_announce;
 alter table crm.role_permissions enable always trigger _900_announce;
 

@@ -40,6 +40,12 @@ fn check_not_above(mine: &Permissions, organization: Uuid, user: Uuid) -> Result
     if permissions::of(holder)?.rank > mine.rank {
         return Err(CrmError::forbidden("this member's role is above yours"));
     }
+    Ok(())
+}
+
+/// Where the member is the caller.
+fn step_back_from(organization: Uuid, user: Uuid) -> Result<()> {
+    let holder = Holder::Member { user, organization };
     let themselves = Principal::current().and_then(|principal| Holder::of(&principal, organization)) == Some(holder);
     if themselves { race::step_back(holder) } else { Ok(()) }
 }
@@ -49,8 +55,12 @@ fn set_member_role(user_id: Option<pgrx::Uuid>, role: Option<&str>) -> Result<Js
     answer::needs_post("set_member_role")?;
     let (holder, mine) = administrator("memberships.update")?;
     let (organization, user, role) = (holder.organization(), from_pg(given("user_id", user_id)?), given("role", role)?);
-    role_of(organization, user)?;
+    let before = role_of(organization, user)?;
     check_not_above(&mine, organization, user)?;
+    if before == role {
+        return Ok(JsonB(json!({ "user_id": user, "role": role })));
+    }
+    step_back_from(organization, user)?;
     check_grantable(&mine, organization, role, Some(Receivers::Member(user)))?;
     db::execute(
         "update crm.memberships set role = $3 where org_id = $1 and user_id = $2 and role <> $3",
@@ -66,6 +76,7 @@ fn remove_member(user_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
     let (organization, user) = (holder.organization(), from_pg(given("user_id", user_id)?));
     role_of(organization, user)?;
     check_not_above(&mine, organization, user)?;
+    step_back_from(organization, user)?;
     Ok(end(organization, user)?)
 }
 

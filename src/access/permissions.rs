@@ -171,13 +171,18 @@ fn ask_for_member(user: Uuid, organization: Uuid) -> Result<Permissions> {
              where gm.org_id = $1 and gm.user_id = $2 and exists (select from member)
          ),
          held as (
-             select role, 'role ' || role as via from member
-             union all
-             select gr.role, 'group ' || mine.name || ', role ' || gr.role
-             from mine
-             join crm.group_roles as gr on gr.org_id = $1 and gr.group_id = mine.id
+             -- Each role once, and below each permission: through many groups one can have the same very often.
+             select role, coalesce(min(own), min(through)) as via
+             from (
+                 select role, 'role ' || role as own, null as through from member
+                 union all
+                 select gr.role, null, 'group ' || mine.name || ', role ' || gr.role
+                 from mine
+                 join crm.group_roles as gr on gr.org_id = $1 and gr.group_id = mine.id
+             ) as roles
+             group by role
          )
-         select p.permission, p.scope, held.via, r.rank
+         select p.permission, p.scope, min(held.via), max(r.rank)
          from held
          join crm.roles as r on r.org_id = $1 and r.name = held.role
          left join lateral (
@@ -185,10 +190,12 @@ fn ask_for_member(user: Uuid, organization: Uuid) -> Result<Permissions> {
              union all
              select rp.permission, rp.scope from crm.role_permissions as rp where rp.org_id = $1 and rp.role = r.name
          ) as p on true
+         group by p.permission, p.scope
          union all
-         select gp.permission, gp.scope, 'group ' || mine.name, 0
+         select gp.permission, gp.scope, min('group ' || mine.name), 0
          from mine
-         join crm.group_permissions as gp on gp.org_id = $1 and gp.group_id = mine.id",
+         join crm.group_permissions as gp on gp.org_id = $1 and gp.group_id = mine.id
+         group by gp.permission, gp.scope",
         &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID],
         &[to_pg(organization).into(), to_pg(user).into()],
         |rows| {
@@ -310,6 +317,21 @@ pub fn organizations_of(user: Uuid) -> Result<Vec<Uuid>> {
             Ok(organizations.into_iter().map(from_pg).collect())
         },
     )
+}
+
+/// Whether the organization, and the user if it is one, are active.
+pub fn in_good_standing(holder: Holder) -> Result<bool> {
+    db::as_definer(|| {
+        memory::latest(|| {
+            db::select(
+                "select exists (select from crm.organizations where id = $1 and status = 'active')
+                     and ($2 is null or exists (select from crm.users where id = $2 and status = 'active'))",
+                &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID],
+                &[to_pg(holder.organization()).into(), holder.user().map(to_pg).into()],
+                |rows| Ok(rows.first().get_one::<bool>()?.unwrap_or(false)),
+            )
+        })
+    })
 }
 
 /// What the principal may do in the active organization.

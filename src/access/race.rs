@@ -72,7 +72,8 @@ pub fn one_after_another(organization: Uuid) {
 }
 
 /// This transaction takes something from whom it acts for: what they have written so far is looked at now, for at commit
-/// they will lack it.
+/// they will lack it. Then it is enough that they and the organization are active still: other changes of what they may do
+/// wait for this transaction.
 pub fn step_back(holder: Holder) -> Result<()> {
     look_again()?;
     STEPPED_BACK.with_borrow_mut(|holders| holders.push(holder));
@@ -100,6 +101,7 @@ unsafe extern "C-unwind" fn transaction_event(event: pg_sys::XactEvent::Type, _a
         | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
             CHANGES.set(false);
             STEPPED_BACK.with_borrow_mut(Vec::clear);
+            memory::forget_touched();
             NOTES.with_borrow_mut(|(_, notes)| notes.clear());
         }
         _ => (),
@@ -151,14 +153,21 @@ fn look_again() -> Result<()> {
     }
     let notes = NOTES.with_borrow(|(_, notes)| notes.clone());
     let stepped_back = STEPPED_BACK.with_borrow(Clone::clone);
-    for note in notes.iter().filter(|note| !stepped_back.contains(&note.holder)) {
+    for note in &notes {
+        if stepped_back.contains(&note.holder) {
+            if permissions::in_good_standing(note.holder)? {
+                continue;
+            }
+            return Err(taken(&note.permission));
+        }
         let now = permissions::of(note.holder)?;
         if !now.still_allow(&note.permission, &note.permissions) {
-            return Err(CrmError::forbidden(format!(
-                "{} was taken from you meanwhile: nothing was saved",
-                note.permission
-            )));
+            return Err(taken(&note.permission));
         }
     }
     Ok(())
+}
+
+fn taken(permission: &str) -> CrmError {
+    CrmError::forbidden(format!("{permission} was taken from you meanwhile: nothing was saved"))
 }

@@ -5,12 +5,15 @@
 //! a change of the catalog, and they listen at the start of every transaction. So what is remembered is what a query would
 //! find; it costs no query.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByPostgres, heap_tuple::PgHeapTuple};
 
+use super::principal::Principal;
 use crate::access::race;
 use crate::db;
 use crate::error::Result;
@@ -152,11 +155,47 @@ pub fn signal() -> u32 {
     }
 }
 
+thread_local! {
+    /// Tables in which this transaction met a row to write.
+    static TOUCHED: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// A row trigger of a table that many may write meets a row.
+pub fn touch(trigger: &PgTrigger) {
+    TOUCHED.with_borrow_mut(|touched| touched.insert(relation(trigger)));
+}
+
+/// The end of the transaction.
+pub fn forget_touched() {
+    TOUCHED.with_borrow_mut(BTreeSet::clear);
+}
+
+/// Whether a client's statement found no row: it is no news for anybody, however often it is sent. Of others it is not known,
+/// for row triggers do not fire where rows arrive by replication.
+fn touches_nothing(trigger: &PgTrigger) -> bool {
+    // SAFETY: reads a setting.
+    let fires = unsafe { pg_sys::SessionReplicationRole } == pg_sys::SESSION_REPLICATION_ROLE_ORIGIN as i32;
+    fires && Principal::current().is_some() && !TOUCHED.with_borrow(|touched| touched.contains(&relation(trigger)))
+}
+
+fn relation(trigger: &PgTrigger) -> u32 {
+    // SAFETY: the trigger manager hands in an open relation.
+    unsafe { (*trigger.trigger_data().tg_relation).rd_id.to_u32() }
+}
+
 #[pg_trigger(sql = false)]
 fn announce<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> std::result::Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
-    if trigger.extra_args().is_ok_and(|arguments| arguments.iter().any(|argument| argument == "permissions")) {
+    let arguments = trigger.extra_args().unwrap_or_default();
+    let says = |word: &str| arguments.iter().any(|argument| argument == word);
+    // The events for which a row trigger calls `touch`.
+    let event = trigger.event();
+    let is_seen = (says("rows") && !event.fired_by_truncate()) || (says("updates") && event.fired_by_update());
+    if is_seen && touches_nothing(trigger) {
+        return Ok(None);
+    }
+    if says("permissions") {
         race::note_change();
     }
     ANNOUNCER.store(transaction().into_inner(), Relaxed);

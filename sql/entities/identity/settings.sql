@@ -91,7 +91,7 @@ comment on table crm_private.identity_changes is 'Empty: its relation cache entr
 create trigger _900_announce after update or delete or truncate on crm_private.settings
     for each statement execute function crm_private.announce();
 create trigger _900_announce after update or delete or truncate on crm.organizations
-    for each statement execute function crm_private.announce('permissions');
+    for each statement execute function crm_private.announce('permissions', 'updates');
 create trigger _900_announce_delete after delete or truncate on crm.users
     for each statement execute function crm_private.announce('permissions');
 -- A new name or picture makes nobody somebody else, and anybody may change theirs as often as they like.
