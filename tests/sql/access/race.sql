@@ -322,6 +322,12 @@ call tests.script('role', 'leaving undone', array[
     array['a', 'as themselves', ''], array['a', :'write', 'UPDATE 1'], array['a', 'savepoint s', ''], array['a', 'select crm.leave_organization()', 'DO'],
     array['a', 'rollback to savepoint s', ''], array['b', 'update crm.memberships set role = ''read_only'' where user_id = %1$L', 'UPDATE 1'], array['a', 'commit', '42501']
 ]);
+-- Who steps back is looked at all the same.
+call tests.script('role', 'leaving, and the user disabled meanwhile', array[
+    array['a', 'as themselves', ''], array['a', :'write', 'UPDATE 1'], array['a', 'select crm.leave_organization()', 'DO'],
+    array['b', 'update crm.users set status = ''disabled'' where id = %1$L', 'UPDATE 1'], array['a', 'commit', '42501'],
+    array['b', 'update crm.users set status = ''active'' where id = %1$L', 'UPDATE 1']
+]);
 call tests.script('role', 'an identity that is taken away after a write', array[
     array['a', 'as themselves, repeatable read', ''], array['a', :'write', 'UPDATE 1'], array['b', 'update crm_private.sessions set ended_at = now() where user_id = %1$L', 'UPDATE 1'],
     array['a', 'authenticates again', 'PT401']

@@ -285,5 +285,27 @@ select 'zed', organization, statement, '^0 rows', format('who sees nothing: %s %
 from unnest(array['Org6', null]) as organization, unnest(array['select from crm.contacts', 'update crm.contacts set title = ''x''', 'delete from crm.contacts']) as statement;
 select tests.attempted();
 
+-- However many groups and roles give somebody the same, it is remembered once.
+select tests.nobody();
+select tests.make_role('Org6', format('many%s', n), 10, 'contacts.read all, accounts.* all') from generate_series(1, 12) as n;
+select tests.make_group('Org6', format('Many %s', n), '{zed}', 'contacts.read own', array(select format('many%s', m) from generate_series(1, 12) as m))
+from generate_series(1, 8) as n;
+select tests.become('zed', 'Org6');
+select set_eq(
+    $$select permission, scope from crm.my_permissions() where permission ~ '^(contacts|accounts)'$$,
+    $$values ('contacts.read', 'all'), ('contacts.update', 'own'), ('contacts.delete', 'own'), ('accounts.read', 'all'), ('accounts.create', 'all'),
+        ('accounts.update', 'all'), ('accounts.delete', 'all')$$,
+    'the widest scope of many counts'
+);
+select tests.nobody();
+select p.name as org6_owner
+from crm.memberships as m
+join tests.people as p on p.user_id = m.user_id
+where m.org_id = tests.org_id('Org6') and m.role = 'owner' and m.status = 'active' limit 1 \gset
+select tests.become(:'org6_owner', 'Org6');
+select cmp_ok(
+    jsonb_array_length(crm.explain_access(tests.user_id('zed'), 'contacts') #> '{may,read,via}'), '<=', 3, 'and each permission and scope is kept once'
+);
+
 select * from finish();
 rollback;
