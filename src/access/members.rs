@@ -57,11 +57,11 @@ fn set_member_role(user_id: Option<pgrx::Uuid>, role: Option<&str>) -> Result<Js
     let (organization, user, role) = (holder.organization(), from_pg(given("user_id", user_id)?), given("role", role)?);
     let before = role_of(organization, user)?;
     check_not_above(&mine, organization, user)?;
+    check_grantable(&mine, organization, role, Some(Receivers::Member(user)))?;
     if before == role {
         return Ok(JsonB(json!({ "user_id": user, "role": role })));
     }
     step_back_from(organization, user)?;
-    check_grantable(&mine, organization, role, Some(Receivers::Member(user)))?;
     db::execute(
         "update crm.memberships set role = $3 where org_id = $1 and user_id = $2 and role <> $3",
         &[to_pg(organization).into(), to_pg(user).into(), role.into()],
