@@ -74,8 +74,7 @@ alter table crm.role_permissions enable always trigger _900_announce;
 
 -- Administering is done in one organization at a time: ranks of several do not compare.
 revoke all on crm.roles, crm.role_permissions from crm_multi;
-grant select, insert on crm.roles to crm_definer;
-grant select on crm.role_permissions to crm_definer;
+grant select on crm.roles, crm.role_permissions to crm_definer;
 
 comment on table crm.roles is 'The roles of the organization that are not above the caller''s: the built-in ones and its own.';
 comment on column crm.roles.name is 'What memberships and invitations refer to: lower case letters, digits and _, unique within the organization.';

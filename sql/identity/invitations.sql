@@ -14,7 +14,7 @@ grant execute on function crm.invite_user(text, text) to crm_app;
 
 comment on function crm.invite_user(text, text) is
 $$Invites somebody into the active organization. A message with a token for crm.accept_invitation goes to the address; an earlier invitation of the same address ends.
-role: admin, manager, sales, support or read_only; owner only by an owner. Returns {id, email, role, expires_at}. Errors: 42501 without the permission invitations.create or for a role above one's own, 22023 naming the argument, 23505 for a member. Refused with HTTP 429 and Retry-After after 5 messages in 15 minutes to one address.$$;
+role: the name of one of the organization's roles that is not above one's own; owner only by an owner. Returns {id, email, role, expires_at}. Errors: 42501 without the permission invitations.create or for a role above one's own, 22023 naming the argument, 23505 for a member. Refused with HTTP 429 and Retry-After after 5 messages in 15 minutes to one address.$$;
 
 create function crm.accept_invitation(token text, password text default null, full_name text default null)
     returns jsonb

@@ -172,13 +172,18 @@ pub fn as_owner_of<R>(schema: &CStr, table: &CStr, run: impl FnOnce() -> Result<
         pg_sys::ReleaseSysCache(tuple);
         owner
     };
+    as_owner(owner, run)
+}
+
+/// The same for an owner who is known.
+pub fn as_owner<R>(owner: pg_sys::Oid, run: impl FnOnce() -> Result<R>) -> Result<R> {
     let _owner = Borrowed::enter(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS);
     run()
 }
 
 /// Reads something as a table's owner, whom forced row level security does not bind here, as PostgreSQL does to check
 /// foreign keys. Only for queries that call nothing of the owner's.
-pub fn as_owner<R>(owner: pg_sys::Oid, read: impl FnOnce() -> Result<R>) -> Result<R> {
+pub fn read_as_owner<R>(owner: pg_sys::Oid, read: impl FnOnce() -> Result<R>) -> Result<R> {
     let context =
         pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION | pg_sys::SECURITY_NOFORCE_RLS;
     let _owner = Borrowed::enter(owner, context);

@@ -156,7 +156,8 @@ impl Source {
             "select org_id, count(*) from {} where ($1 is null or org_id = $1) and {} group by org_id",
             self.name, self.condition
         );
-        let all = db::as_owner(self.owner, || db::select_once(&query, &[organization.map(to_pg).into()], counts_of))?;
+        let all =
+            db::read_as_owner(self.owner, || db::select_once(&query, &[organization.map(to_pg).into()], counts_of))?;
         let ids: Vec<_> = all.iter().map(|(organization, _)| to_pg(*organization)).collect();
         let existing = db::as_definer(|| {
             db::select(
@@ -171,7 +172,7 @@ impl Source {
     }
 
     fn lock(&self) -> Result<()> {
-        db::as_owner(self.owner, || db::run(&format!("lock table {} in share row exclusive mode", self.name)))
+        db::read_as_owner(self.owner, || db::run(&format!("lock table {} in share row exclusive mode", self.name)))
     }
 }
 

@@ -266,7 +266,7 @@ insert into tests.grants values
     ('crm.role_permissions', 'crm_definer', 'select'),
     ('crm.roles', 'crm_app', 'select, insert, update, delete'),
     ('crm.roles', 'crm_backup', 'select'),
-    ('crm.roles', 'crm_definer', 'select, insert'),
+    ('crm.roles', 'crm_definer', 'select'),
     ('crm.plans', 'crm_admin', 'select'),
     ('crm.plans', 'crm_app', 'select'),
     ('crm.plans', 'crm_backup', 'select'),
