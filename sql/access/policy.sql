@@ -17,21 +17,21 @@ grant execute on function crm.permitted_org_id(text) to crm_app, crm_multi, crm_
 comment on function crm.permitted_org_id(text) is
     'The active organization if this (resource.action, for instance contacts.update) is permitted to the caller there, for whatever rows, else null.';
 
-create function crm.own_scope_user_id(permission text)
-    returns uuid
+create function crm.scope_user_ids(permission text)
+    returns uuid[]
     language c
     stable
     strict
     security invoker
     set search_path = pg_catalog, pg_temp
     parallel restricted
-    as 'MODULE_PATHNAME', 'own_scope_user_id_wrapper';
+    as 'MODULE_PATHNAME', 'scope_user_ids_wrapper';
 
-revoke all on function crm.own_scope_user_id(text) from public;
-grant execute on function crm.own_scope_user_id(text) to crm_app, crm_multi, crm_service;
+revoke all on function crm.scope_user_ids(text) from public;
+grant execute on function crm.scope_user_ids(text) to crm_app, crm_multi, crm_service;
 
-comment on function crm.own_scope_user_id(text) is
-    'The caller, if the permission (resource.action) reaches only their own rows in the active organization, else null. For policies: owner_id = (select crm.own_scope_user_id(…)).';
+comment on function crm.scope_user_ids(text) is
+    'Whose rows the permission (resource.action) reaches in the active organization: for scope own the caller''s; for scope team those of the caller and of everybody who is in a group of theirs. Nobody''s without it; null where it reaches all rows. For policies: owner_id = any ((select crm.scope_user_ids(…))::uuid[]).';
 
 create function crm.all_scope_org_id(permission text)
     returns uuid
@@ -48,37 +48,6 @@ grant execute on function crm.all_scope_org_id(text) to crm_app, crm_multi, crm_
 
 comment on function crm.all_scope_org_id(text) is
     'The active organization, if the permission (resource.action) reaches all rows there, else null.';
-
-create function crm.team_scope_org_id(permission text)
-    returns uuid
-    language c
-    stable
-    strict
-    security invoker
-    set search_path = pg_catalog, pg_temp
-    parallel restricted
-    as 'MODULE_PATHNAME', 'team_scope_org_id_wrapper';
-
-revoke all on function crm.team_scope_org_id(text) from public;
-grant execute on function crm.team_scope_org_id(text) to crm_app, crm_multi, crm_service;
-
-comment on function crm.team_scope_org_id(text) is
-    'The active organization, if the permission (resource.action) reaches the rows of the caller''s teams there, else null.';
-
-create function crm.team_user_ids()
-    returns uuid[]
-    language c
-    stable
-    security invoker
-    set search_path = pg_catalog, pg_temp
-    parallel restricted
-    as 'MODULE_PATHNAME', 'team_user_ids_wrapper';
-
-revoke all on function crm.team_user_ids() from public;
-grant execute on function crm.team_user_ids() to crm_app, crm_multi, crm_service;
-
-comment on function crm.team_user_ids() is
-    'The caller and everybody who is in a group of theirs in the active organization.';
 
 create function crm.permitted_org_ids(permission text)
     returns uuid[]

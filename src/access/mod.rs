@@ -8,6 +8,7 @@ pub mod members;
 pub mod paths;
 pub mod permissions;
 pub mod policy;
+pub mod questions;
 pub mod race;
 pub mod roles;
 pub mod scopes;

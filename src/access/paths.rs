@@ -1,17 +1,19 @@
 //! Plans of tables with row scopes: those an expert would write by hand, for each scope.
 //!
-//! The policies of a table with owners say `org_id = $0 and (owner_id = $1 or org_id = $2 or (org_id = $3 and owner_id = any ($4)))`,
-//! where at most one of `$1` (me), `$2` (all) and `$3` (my groups) is set. What they hold is not known when the query is
-//! planned, and plans outlive identities. PostgreSQL guesses that the OR lets next to nothing through, and plans for that:
-//! whoever sees a whole organization waits while all of it is read and sorted for a page of 50.
+//! The policies of a table with owners say `org_id = $0 and (owner_id = any ($1) or org_id = $2)`, where `$1` is set for those
+//! who reach some people's rows, and `$2` for those who reach all. What they hold is not known when the query is planned, and
+//! plans outlive identities. PostgreSQL guesses that the OR lets next to nothing through, and plans for that: whoever sees a
+//! whole organization waits while all of it is read and sorted for a page of 50.
 //!
 //! So such a table is planned as if the OR let everything through, as for `org_id = $0`. Where that plan would walk through
-//! an organization, one is put in its place that has a branch for each scope, of which one finds anything: see `branch`.
-//! The branches together are the policy, and each row is in one of them; never do they let through what it does not.
+//! an organization, one is put in its place that has a branch for each scope (see `branch`), and takes the one that it needs
+//! when it is executed (see `choice`).
 
 mod branch;
+mod choice;
 mod form;
-mod nodes;
+mod indexes;
+pub mod nodes;
 
 use pgrx::pg_sys::submodules::panic::pgrx_extern_c_guard;
 use pgrx::prelude::*;
@@ -27,6 +29,7 @@ pub fn install_hook() {
     unsafe {
         PREVIOUS = pg_sys::set_rel_pathlist_hook;
         pg_sys::set_rel_pathlist_hook = Some(set_rel_pathlist);
+        choice::register();
     }
 }
 
@@ -120,66 +123,18 @@ unsafe fn plan_anew(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo
 unsafe fn add_branched(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo, branches: &Branches) {
     // SAFETY: as above.
     unsafe {
-        let whole: Vec<_> = items((*rel).pathlist).filter_map(|path| branched(root, rel, path, branches)).collect();
-        let partial: Vec<_> =
-            items((*rel).partial_pathlist).filter_map(|path| branched_partial(root, rel, path, branches)).collect();
+        let branched = |path| branches.of(root, path).map(|choices| choice::path(rel, path, &choices));
+        let whole: Vec<_> = items((*rel).pathlist).filter_map(branched).collect();
+        // For a parallel plan: each worker takes its share of the branch that they all take. In an order they are whole.
+        let partial: Vec<_> = items((*rel).partial_pathlist)
+            .filter(|&path: &*mut pg_sys::Path| (*path).pathkeys.is_null())
+            .filter_map(branched)
+            .collect();
         for path in whole {
             pg_sys::add_path(rel, path);
         }
         for path in partial {
             pg_sys::add_partial_path(rel, path);
         }
-    }
-}
-
-unsafe fn branched(
-    root: *mut pg_sys::PlannerInfo,
-    rel: *mut pg_sys::RelOptInfo,
-    model: *mut pg_sys::Path,
-    branches: &Branches,
-) -> Option<*mut pg_sys::Path> {
-    // SAFETY: as above.
-    unsafe {
-        let paths = branches.of(root, model)?;
-        let order = (*model).pathkeys;
-        let none = std::ptr::null_mut();
-        let path = if order.is_null() {
-            pg_sys::create_append_path(root, rel, paths, none, none, none.cast(), 0, false, -1.0).cast()
-        } else {
-            pg_sys::create_merge_append_path(root, rel, paths, order, none.cast()).cast()
-        };
-        Some(priced(path, model))
-    }
-}
-
-/// For a parallel plan: each worker takes its share of each branch.
-unsafe fn branched_partial(
-    root: *mut pg_sys::PlannerInfo,
-    rel: *mut pg_sys::RelOptInfo,
-    model: *mut pg_sys::Path,
-    branches: &Branches,
-) -> Option<*mut pg_sys::Path> {
-    // SAFETY: as above.
-    unsafe {
-        if !(*model).pathkeys.is_null() {
-            return None;
-        }
-        let paths = branches.of(root, model)?;
-        let none = std::ptr::null_mut();
-        let workers = (*model).parallel_workers;
-        let path = pg_sys::create_append_path(root, rel, none, paths, none, none.cast(), workers, false, -1.0);
-        Some(priced(path.cast(), model))
-    }
-}
-
-/// A little cheaper than what it takes the place of, so that it is chosen exactly where that would have been.
-unsafe fn priced(path: *mut pg_sys::Path, model: *mut pg_sys::Path) -> *mut pg_sys::Path {
-    // SAFETY: as above.
-    unsafe {
-        (*path).rows = (*model).rows;
-        (*path).startup_cost = (*model).startup_cost;
-        (*path).total_cost = (*model).startup_cost + ((*model).total_cost - (*model).startup_cost) * 0.999;
-        nodes::copy_disabled(path, model);
-        path
     }
 }

@@ -124,9 +124,9 @@ fn remembered<R>(generation: u64, work: impl FnOnce(&mut Remembered) -> R) -> R 
     })
 }
 
-/// What the holder may do by what is committed now and by what this transaction did itself.
-pub fn of(holder: Holder) -> Result<Rc<Permissions>> {
-    let found = remembered(memory::generation(), |remember| {
+/// What the holder may do, if it is remembered.
+pub fn remembered_of(holder: Holder) -> Option<Rc<Permissions>> {
+    remembered(memory::generation(), |remember| {
         if let Some((last, permissions)) = &remember.last
             && *last == holder
         {
@@ -135,8 +135,12 @@ pub fn of(holder: Holder) -> Result<Rc<Permissions>> {
         let found = remember.known.get(&holder).cloned();
         remember.last = found.as_ref().map(|found| (holder, Rc::clone(found)));
         found
-    });
-    if let Some(permissions) = found {
+    })
+}
+
+/// What the holder may do by what is committed now and by what this transaction did itself.
+pub fn of(holder: Holder) -> Result<Rc<Permissions>> {
+    if let Some(permissions) = remembered_of(holder) {
         return Ok(permissions);
     }
     let (permissions, keep_under) = db::as_definer(|| memory::ask(|| ask(holder)))?;
@@ -334,10 +338,13 @@ pub fn in_good_standing(holder: Holder) -> Result<bool> {
     })
 }
 
+/// The principal in the active organization.
+pub fn active_holder(principal: &Principal) -> Option<Holder> {
+    principal.org_id().and_then(|organization| Holder::of(principal, organization))
+}
+
 /// What the principal may do in the active organization.
 pub fn in_active(principal: &Principal) -> Result<Option<(Holder, Rc<Permissions>)>> {
-    let Some(holder) = principal.org_id().and_then(|organization| Holder::of(principal, organization)) else {
-        return Ok(None);
-    };
+    let Some(holder) = active_holder(principal) else { return Ok(None) };
     Ok(Some((holder, of(holder)?)))
 }

@@ -19,11 +19,20 @@ use crate::identity::platform;
 use crate::identity::principal::{Principal, from_pg, to_pg};
 
 /// Who acts in the active organization, with what is permitted there.
-fn active() -> Result<Option<(Holder, Rc<Permissions>)>> {
+pub type Active = Option<(Holder, Rc<Permissions>)>;
+
+fn active() -> Result<Active> {
     match Principal::current() {
         Some(principal) => in_active(&principal),
         None => Ok(None),
     }
+}
+
+/// The same, if it lies in memory.
+pub fn remembered() -> Option<Active> {
+    let Some(principal) = Principal::current() else { return Some(None) };
+    let Some(holder) = permissions::active_holder(&principal) else { return Some(None) };
+    permissions::remembered_of(holder).map(|permissions| Some((holder, permissions)))
 }
 
 fn wherever() -> Result<Vec<(Holder, Rc<Permissions>)>> {
@@ -33,37 +42,42 @@ fn wherever() -> Result<Vec<(Holder, Rc<Permissions>)>> {
     }
 }
 
-/// The active organization, if the permission reaches just so far there.
-fn active_with_scope(permission: &str, scope: Scope) -> Result<Option<Holder>> {
-    let found = active()?.filter(|(_, permissions)| permissions.scope(permission) == Some(scope));
-    Ok(found.map(|(holder, _)| holder))
+/// The active organization, if the permission reaches anything there.
+pub fn where_permitted(active: &Active, permission: &str) -> Option<pgrx::Uuid> {
+    let (holder, permissions) = active.as_ref()?;
+    permissions.scope(permission).map(|_| to_pg(holder.organization()))
+}
+
+/// The active organization, if the permission reaches all rows there.
+pub fn where_all(active: &Active, permission: &str) -> Option<pgrx::Uuid> {
+    let (holder, permissions) = active.as_ref()?;
+    (permissions.scope(permission) == Some(Scope::All)).then(|| to_pg(holder.organization()))
+}
+
+/// Whose rows the permission reaches in the active organization; `None` for those who reach all, whosever they are.
+pub fn whose(active: &Active, permission: &str) -> Option<Vec<pgrx::Uuid>> {
+    let Some((holder, permissions)) = active else { return Some(vec![]) };
+    match permissions.scope(permission) {
+        Some(Scope::All) => None,
+        Some(Scope::Team) => Some(permissions.team.iter().copied().map(to_pg).collect()),
+        Some(Scope::Own) => Some(holder.user().map(to_pg).into_iter().collect()),
+        None => Some(vec![]),
+    }
 }
 
 #[pg_extern(sql = false)]
 fn permitted_org_id(permission: &str) -> Result<Option<pgrx::Uuid>, ErrorReport> {
-    let found = active()?.filter(|(_, permissions)| permissions.scope(permission).is_some());
-    Ok(found.map(|(holder, _)| to_pg(holder.organization())))
-}
-
-#[pg_extern(sql = false)]
-fn own_scope_user_id(permission: &str) -> Result<Option<pgrx::Uuid>, ErrorReport> {
-    Ok(active_with_scope(permission, Scope::Own)?.and_then(Holder::user).map(to_pg))
+    Ok(where_permitted(&active()?, permission))
 }
 
 #[pg_extern(sql = false)]
 fn all_scope_org_id(permission: &str) -> Result<Option<pgrx::Uuid>, ErrorReport> {
-    Ok(active_with_scope(permission, Scope::All)?.map(|holder| to_pg(holder.organization())))
+    Ok(where_all(&active()?, permission))
 }
 
 #[pg_extern(sql = false)]
-fn team_scope_org_id(permission: &str) -> Result<Option<pgrx::Uuid>, ErrorReport> {
-    Ok(active_with_scope(permission, Scope::Team)?.map(|holder| to_pg(holder.organization())))
-}
-
-#[pg_extern(sql = false)]
-fn team_user_ids() -> Result<Vec<pgrx::Uuid>, ErrorReport> {
-    let people = active()?.map(|(_, permissions)| permissions.team.iter().copied().map(to_pg).collect());
-    Ok(people.unwrap_or_default())
+fn scope_user_ids(permission: &str) -> Result<Option<Vec<pgrx::Uuid>>, ErrorReport> {
+    Ok(whose(&active()?, permission))
 }
 
 fn org_ids(holds: impl Fn(&Permissions) -> bool) -> Result<Vec<pgrx::Uuid>> {

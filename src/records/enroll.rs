@@ -392,9 +392,8 @@ fn conditions<'a>(who: &'a str, table: &'a str, action: &str, owned: bool) -> Co
     let permission = quote_literal(format!("{table}.{action}"));
     let scope = match (who, owned) {
         ("app", true) => format!(
-            "owner_id = (select crm.own_scope_user_id({permission}))
-             or org_id = (select crm.all_scope_org_id({permission}))
-             or (org_id = (select crm.team_scope_org_id({permission})) and owner_id = any ((select crm.team_user_ids())::uuid[]))"
+            "owner_id = any ((select crm.scope_user_ids({permission}))::uuid[])
+             or org_id = (select crm.all_scope_org_id({permission}))"
         ),
         ("app", false) => format!("org_id = (select crm.all_scope_org_id({permission}))"),
         (_, true) => format!(

@@ -101,7 +101,7 @@ create function tests.entered_otherwise(query text) returns text language sql as
     select coalesce(node ->> 'Index Cond', 'the whole index')
     from tests.nodes(query) as node
     where node ->> 'Node Type' in ('Index Scan', 'Index Only Scan', 'Bitmap Index Scan')
-        and coalesce(node ->> 'Index Cond', '') !~ '^\(+org_id = (\$\d+|\(InitPlan|CASE WHEN [^;]* THEN (\$\d+|\(InitPlan \d+\)\.col1) ELSE NULL::uuid END)'
+        and coalesce(node ->> 'Index Cond', '') !~ '^\(+org_id = (\$\d+|\(InitPlan)'
     limit 1
 $$;
 
@@ -116,12 +116,12 @@ begin
 end
 $$;
 
--- A page is merged of an index scan for each scope, of which one finds anything. Only one's own rows may be sorted: nothing is, where
--- an index has them in order.
+-- A page is read by an index for each scope, of which one is begun. Only one's own rows may be sorted: nothing is, where an index has
+-- them in order.
 create function tests.pages_by_index(query text, sentence text, sorts_own boolean default false) returns setof text language plpgsql as $$
 declare
     kinds constant text[] := tests.kinds(query);
-    page constant text[] := '{Limit,"Merge Append","Index Scan"}';
+    page constant text[] := '{Limit,"Custom Scan","Index Scan"}';
 begin
     return next ok(
         kinds @> page and kinds <@ case when sorts_own then page || '{Sort}' else page end and array_length(array_positions(kinds, 'Index Scan'), 1) <= 3,
@@ -129,12 +129,12 @@ begin
     );
     return next is(tests.entered_otherwise(query), null, sentence || ': the index is entered by organization');
     return next is_empty(
-        format($q$select 1 from tests.nodes(%L) as node where node ->> 'Node Type' = 'Sort' and coalesce(node #>> '{Plans,0,Index Cond}', '') !~ 'owner_id = \$\d+'$q$, query),
+        format($q$select 1 from tests.nodes(%L) as node where node ->> 'Node Type' = 'Sort' and coalesce(node #>> '{Plans,0,Index Cond}', '') !~ 'owner_id = .*\[1\]'$q$, query),
         sentence || ': nobody else''s rows are sorted'
     );
     return next is(
-        (select count(*) from tests.nodes('(analyze) ' || query) as node where node ->> 'Node Type' = 'Index Scan' and (node ->> 'Actual Rows')::numeric > 0), 1::bigint,
-        sentence || ': one of them finds something'
+        (select count(*) from tests.nodes('(analyze) ' || query) as node where node ->> 'Node Type' = 'Index Scan'), 1::bigint,
+        sentence || ': one of them is begun'
     );
 end
 $$;
@@ -265,8 +265,7 @@ select tests.pages_by_index('execute newest (50)', 'ann''s newest contacts by a 
 -- Each question is asked once per statement.
 select is(
     tests.questions('select * from crm.contacts'), array[
-        'crm.all_scope_org_id(''contacts.read''::text)', 'crm.own_scope_user_id(''contacts.read''::text)', 'crm.permitted_org_id(''contacts.read''::text)',
-        'crm.team_scope_org_id(''contacts.read''::text)', 'crm.team_user_ids()'
+        'crm.all_scope_org_id(''contacts.read''::text)', 'crm.permitted_org_id(''contacts.read''::text)', 'crm.scope_user_ids(''contacts.read''::text)'
     ], 'what is permitted is asked once per statement'
 );
 select tests.become('ann');

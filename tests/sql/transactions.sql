@@ -75,8 +75,7 @@ select crm.whoami() ->> 'authenticated' as read_only_request, crm.me() #>> '{use
     crm.permitted_org_id('contacts.read') is not null as read_only_permitted,
     crm.permitted_org_ids('contacts.read') is not null as read_only_permitted_several,
     crm.all_scope_org_id('contacts.read') is not null and crm.all_scope_org_ids('contacts.read') is not null
-        and crm.own_scope_user_id('contacts.read') is null and crm.team_scope_org_id('contacts.read') is null
-        and crm.team_scope_keys('contacts.read') = '{}' and crm.team_user_ids() = array[:'ann_id'::uuid] as read_only_scopes,
+        and crm.scope_user_ids('contacts.read') is null and crm.team_scope_keys('contacts.read') = '{}' as read_only_scopes,
     'owner' = any (crm.readable_roles()) as read_only_roles, (select count(*) from crm.my_permissions()) > 30 as read_only_my_permissions,
     crm.explain_access(:'ann_id', 'contacts') #>> '{may,delete,permitted}' as read_only_explained,
     crm.visible_user_ids() is not null as read_only_users, crm.openid_configuration() ? 'issuer' as read_only_configuration,
@@ -162,8 +161,8 @@ select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s
 select is(
     :'stable_functions'::text,
     'all_scope_org_id, all_scope_org_ids, check_enrollment, check_usage, current_org_id, current_rank, current_user_id, explain_access, feature_enabled, jwks, list_api_keys, list_invitations, '
-        'list_organizations, list_users, me, my_org_ids, my_permissions, my_sessions, openid_configuration, org_ids_for_user, own_scope_user_id, permitted_org_id, '
-        'permitted_org_ids, providers_to_fetch, readable_roles, team_scope_keys, team_scope_org_id, team_user_ids, usage, visible_user_ids, whoami',
+        'list_organizations, list_users, me, my_org_ids, my_permissions, my_sessions, openid_configuration, org_ids_for_user, permitted_org_id, '
+        'permitted_org_ids, providers_to_fetch, readable_roles, scope_user_ids, team_scope_keys, usage, visible_user_ids, whoami',
     'these are all the functions that PostgREST runs in READ ONLY transactions: a new one belongs into this file'
 );
 select is(:'read_only_contacts'::text, '1', 'tables can be read there');

@@ -4,31 +4,27 @@ use pgrx::prelude::*;
 
 use super::nodes::{Expr, cast, items};
 
-/// `org_id = $0 and (owner_id = $1 or org_id = $2 or (org_id = $3 and owner_id = any ($4)))`
+/// `org_id = $0 and (owner_id = any ($1) or org_id = $2)`
 pub struct Form {
     pub organization: pg_sys::AttrNumber,
+    /// The operator that organizations are compared with.
+    pub organization_equals: pg_sys::Oid,
     pub owner: pg_sys::AttrNumber,
+    pub owner_equals: pg_sys::Oid,
     /// `org_id = $0`
     pub tenant: *mut pg_sys::RestrictInfo,
-    /// `$0`
-    pub tenant_id: Expr,
     /// The OR.
     pub scopes: *mut pg_sys::RestrictInfo,
-    /// `owner_id = $1`
-    pub own: *mut pg_sys::OpExpr,
-    /// `org_id = $2`
-    pub all: *mut pg_sys::OpExpr,
-    /// `org_id = $3`
-    pub team: *mut pg_sys::OpExpr,
-    /// `owner_id = any ($4)`
+    /// `owner_id = any ($1)`
     pub members: *mut pg_sys::ScalarArrayOpExpr,
+    /// `org_id = $2`
+    pub all: Expr,
 }
 
 /// `column = value`, where the value is the same for all rows.
 struct Equality {
     column: pg_sys::AttrNumber,
     operator: pg_sys::Oid,
-    value: Expr,
     node: *mut pg_sys::OpExpr,
 }
 
@@ -44,43 +40,38 @@ impl Form {
     unsafe fn of(rel: *mut pg_sys::RelOptInfo, scopes: *mut pg_sys::RestrictInfo) -> Option<Self> {
         // SAFETY: as above.
         unsafe {
-            let mut arms = arms((*scopes).clause, pg_sys::BoolExprType::OR_EXPR, 3)?;
-            // However the arms are ordered: the team's is the one that is an AND.
-            arms.sort_by_key(|&arm| !super::nodes::is(arm, pg_sys::NodeTag::T_BoolExpr));
-            let parts = self::arms(arms[0], pg_sys::BoolExprType::AND_EXPR, 2)?;
-            let (team, members) = Equality::of(rel, parts[0])
-                .zip(membership(rel, parts[1]))
-                .or_else(|| Equality::of(rel, parts[1]).zip(membership(rel, parts[0])))?;
-            let (first, second) = (Equality::of(rel, arms[1])?, Equality::of(rel, arms[2])?);
-            let (all, own) = if first.column == team.column { (first, second) } else { (second, first) };
-            if all.column != team.column || all.operator != team.operator {
-                return None;
-            }
-            if own.column != members.0 || own.operator != (*members.1).opno || own.column == all.column {
-                return None;
-            }
-            let (tenant, tenant_id) = items((*rel).baserestrictinfo).find_map(|tenant| tenant_of(rel, tenant, &all))?;
-            if !is_before_others(rel, scopes) || !is_before_others(rel, tenant) {
+            let arms = arms((*scopes).clause)?;
+            let (members, all) = membership(rel, arms[0])
+                .zip(Equality::of(rel, arms[1]))
+                .or_else(|| membership(rel, arms[1]).zip(Equality::of(rel, arms[0])))?;
+            let (owner, members) = members;
+            let tenant = items((*rel).baserestrictinfo).find(|&tenant| is_tenant(rel, tenant, &all))?;
+            if owner == all.column || !is_before_others(rel, scopes) || !is_before_others(rel, tenant) {
                 return None;
             }
             Some(Self {
                 organization: all.column,
-                owner: own.column,
+                organization_equals: all.operator,
+                owner,
+                owner_equals: (*members).opno,
                 tenant,
-                tenant_id,
                 scopes,
-                own: own.node,
-                all: all.node,
-                team: team.node,
-                members: members.1,
+                members,
+                all: all.node.cast(),
             })
         }
     }
 
+    /// `owner_id`
+    pub fn owner_column(&self) -> Expr {
+        // SAFETY: it has two sides.
+        unsafe { argument((*self.members).args, 0) }
+    }
+
     /// `$1`
-    pub fn owner_id(&self) -> Expr {
-        // SAFETY: an equality has two sides.
-        unsafe { right(self.own) }
+    pub fn owners(&self) -> Expr {
+        // SAFETY: as above.
+        unsafe { argument((*self.members).args, 1) }
     }
 }
 
@@ -90,13 +81,8 @@ impl Equality {
         unsafe {
             let node: &mut pg_sys::OpExpr = cast(clause, pg_sys::NodeTag::T_OpExpr)?;
             let (column, value) = sides(rel, node.args)?;
-            let same_type = pg_sys::exprType(value.cast()) == pg_sys::exprType(left(node).cast());
-            (same_type && node.inputcollid == pg_sys::InvalidOid).then_some(Self {
-                column,
-                operator: node.opno,
-                value,
-                node,
-            })
+            let same_type = pg_sys::exprType(value.cast()) == pg_sys::exprType(argument(node.args, 0).cast());
+            (same_type && node.inputcollid == pg_sys::InvalidOid).then_some(Self { column, operator: node.opno, node })
         }
     }
 }
@@ -109,21 +95,21 @@ unsafe fn membership(
     // SAFETY: as above.
     unsafe {
         let node: &mut pg_sys::ScalarArrayOpExpr = cast(clause, pg_sys::NodeTag::T_ScalarArrayOpExpr)?;
-        let (column, _) = sides(rel, node.args)?;
-        (node.useOr && node.inputcollid == pg_sys::InvalidOid).then_some((column, std::ptr::from_mut(node)))
+        let (column, array) = sides(rel, node.args)?;
+        // Elements of the column's own type, as the operator compares them.
+        let same_type =
+            pg_sys::get_element_type(pg_sys::exprType(array.cast())) == pg_sys::exprType(argument(node.args, 0).cast());
+        (node.useOr && same_type && node.inputcollid == pg_sys::InvalidOid)
+            .then_some((column, std::ptr::from_mut(node)))
     }
 }
 
 /// `org_id = $0`, whatever the planner made of it: it may have learned that the organization is another parameter's.
-unsafe fn tenant_of(
-    rel: *mut pg_sys::RelOptInfo,
-    condition: *mut pg_sys::RestrictInfo,
-    all: &Equality,
-) -> Option<(*mut pg_sys::RestrictInfo, Expr)> {
+unsafe fn is_tenant(rel: *mut pg_sys::RelOptInfo, condition: *mut pg_sys::RestrictInfo, all: &Equality) -> bool {
     // SAFETY: as above.
     unsafe {
-        let equality = Equality::of(rel, (*condition).clause)?;
-        (equality.column == all.column && equality.operator == all.operator).then_some((condition, equality.value))
+        Equality::of(rel, (*condition).clause)
+            .is_some_and(|equality| equality.column == all.column && equality.operator == all.operator)
     }
 }
 
@@ -133,12 +119,13 @@ unsafe fn is_before_others(rel: *mut pg_sys::RelOptInfo, condition: *mut pg_sys:
     unsafe { pg_sys::restriction_is_securely_promotable(condition, rel) }
 }
 
-unsafe fn arms(clause: Expr, kind: pg_sys::BoolExprType::Type, count: usize) -> Option<Vec<Expr>> {
+/// The two arms of an OR.
+unsafe fn arms(clause: Expr) -> Option<[Expr; 2]> {
     // SAFETY: as above.
     unsafe {
         let node: &mut pg_sys::BoolExpr = cast(clause, pg_sys::NodeTag::T_BoolExpr)?;
         let arms: Vec<Expr> = items(node.args).collect();
-        (node.boolop == kind && arms.len() == count).then_some(arms)
+        if node.boolop == pg_sys::BoolExprType::OR_EXPR { arms.try_into().ok() } else { None }
     }
 }
 
@@ -156,12 +143,7 @@ unsafe fn sides(rel: *mut pg_sys::RelOptInfo, args: *mut pg_sys::List) -> Option
     }
 }
 
-pub unsafe fn left(operator: *const pg_sys::OpExpr) -> Expr {
-    // SAFETY: as above.
-    unsafe { (*(*(*operator).args).elements).ptr_value.cast() }
-}
-
-pub unsafe fn right(operator: *const pg_sys::OpExpr) -> Expr {
-    // SAFETY: as above.
-    unsafe { (*(*(*operator).args).elements.add(1)).ptr_value.cast() }
+unsafe fn argument(arguments: *mut pg_sys::List, at: usize) -> Expr {
+    // SAFETY: there are two.
+    unsafe { (*(*arguments).elements.add(at)).ptr_value.cast() }
 }

@@ -1,4 +1,4 @@
-//! The planner's nodes and lists: reading, copying, making; and where its functions differ between the server's versions.
+//! The planner's nodes and lists: reading, copying, making.
 
 use pgrx::prelude::*;
 
@@ -53,84 +53,72 @@ pub unsafe fn copy<T>(node: *const T) -> *mut T {
     }
 }
 
-/// A copy of an operator's node, comparing these two.
-pub unsafe fn compare(operator: *const pg_sys::OpExpr, left: Expr, right: Expr) -> Expr {
+/// `left = right`
+pub unsafe fn equality(operator: pg_sys::Oid, left: Expr, right: Expr) -> Expr {
+    let none = pg_sys::InvalidOid;
     // SAFETY: as above.
     unsafe {
-        let operator = copy(operator);
-        (*operator).args = list(&[left, right]);
-        operator.cast()
+        let equality = pg_sys::make_opclause(operator, pg_sys::BOOLOID, false, left, right, none, none);
+        pg_sys::set_opfuncid(equality.cast());
+        equality
     }
 }
 
-pub unsafe fn both(left: Expr, right: Expr) -> Expr {
-    // SAFETY: as above.
-    unsafe { pg_sys::make_andclause(list(&[left, right])) }
-}
-
-pub unsafe fn is_not_true(expression: Expr) -> Expr {
+/// `cardinality(array) = 1`
+pub unsafe fn has_one_element(array: Expr) -> Expr {
+    let none = pg_sys::InvalidOid;
+    let kind = pg_sys::CoercionForm::COERCE_EXPLICIT_CALL;
     // SAFETY: as above.
     unsafe {
-        let test = make::<pg_sys::BooleanTest>(pg_sys::NodeTag::T_BooleanTest);
-        (*test).arg = expression;
-        (*test).booltesttype = pg_sys::BoolTestType::IS_NOT_TRUE;
-        (*test).location = -1;
-        test.cast()
+        let function = pg_sys::Oid::from(pg_sys::F_CARDINALITY);
+        let count = pg_sys::makeFuncExpr(function, pg_sys::INT4OID, list(&[array]), none, none, kind);
+        equality(pg_sys::Oid::from(pg_sys::Int4EqualOperator), count.cast(), one())
     }
 }
 
-/// `value is null`, or `value is not null`
-pub unsafe fn null_test(value: Expr, kind: pg_sys::NullTestType::Type) -> Expr {
+/// `array[1]`
+pub unsafe fn first_element(array: Expr) -> Expr {
+    // SAFETY: as above.
+    unsafe {
+        let element = make::<pg_sys::SubscriptingRef>(pg_sys::NodeTag::T_SubscriptingRef);
+        (*element).refcontainertype = pg_sys::exprType(array.cast());
+        (*element).refelemtype = pg_sys::get_element_type((*element).refcontainertype);
+        (*element).refrestype = (*element).refelemtype;
+        (*element).reftypmod = -1;
+        (*element).refupperindexpr = list(&[one()]);
+        (*element).refexpr = array;
+        element.cast()
+    }
+}
+
+unsafe fn one() -> Expr {
+    // SAFETY: as above.
+    unsafe { pg_sys::makeConst(pg_sys::INT4OID, -1, pg_sys::InvalidOid, 4, pg_sys::Datum::from(1), false, true).cast() }
+}
+
+pub unsafe fn is_not_null(value: Expr) -> Expr {
     // SAFETY: as above.
     unsafe {
         let test = make::<pg_sys::NullTest>(pg_sys::NodeTag::T_NullTest);
         (*test).arg = value;
-        (*test).nulltesttype = kind;
+        (*test).nulltesttype = pg_sys::NullTestType::IS_NOT_NULL;
         (*test).location = -1;
         test.cast()
     }
 }
 
-/// `case when condition then value end`
-pub unsafe fn value_if(condition: Expr, value: Expr) -> Expr {
-    // SAFETY: as above.
-    unsafe {
-        let value_type = pg_sys::exprType(value.cast());
-        let when = make::<pg_sys::CaseWhen>(pg_sys::NodeTag::T_CaseWhen);
-        (*when).expr = condition;
-        (*when).result = value;
-        (*when).location = -1;
-        let case = make::<pg_sys::CaseExpr>(pg_sys::NodeTag::T_CaseExpr);
-        (*case).casetype = value_type;
-        (*case).args = list(&[when]);
-        (*case).defresult = pg_sys::makeNullConst(value_type, -1, pg_sys::InvalidOid).cast();
-        (*case).location = -1;
-        case.cast()
-    }
-}
-
-/// A condition of the table's rows, or with `once` of the whole scan.
+/// A condition of the table's rows.
 pub unsafe fn restriction(
     root: *mut pg_sys::PlannerInfo,
     condition: Expr,
-    once: bool,
     level: pg_sys::Index,
 ) -> *mut pg_sys::RestrictInfo {
     let none = std::ptr::null_mut();
     // SAFETY: as above.
     unsafe {
         #[cfg(feature = "pg15")]
-        return pg_sys::make_restrictinfo(root, condition, true, false, once, level, none, none, none);
+        return pg_sys::make_restrictinfo(root, condition, true, false, false, level, none, none, none);
         #[cfg(not(feature = "pg15"))]
-        return pg_sys::make_restrictinfo(root, condition, true, false, false, once, level, none, none, none);
+        return pg_sys::make_restrictinfo(root, condition, true, false, false, false, level, none, none, none);
     }
-}
-
-/// PostgreSQL 18 counts the disabled nodes of a path beside its cost.
-#[cfg(not(feature = "pg18"))]
-pub unsafe fn copy_disabled(_path: *mut pg_sys::Path, _model: *mut pg_sys::Path) {}
-#[cfg(feature = "pg18")]
-pub unsafe fn copy_disabled(path: *mut pg_sys::Path, model: *mut pg_sys::Path) {
-    // SAFETY: as above.
-    unsafe { (*path).disabled_nodes = (*model).disabled_nodes }
 }

@@ -208,14 +208,12 @@ fn about(victim: &Actor, declared: &str) -> String {
 }
 
 /// What a caller may ask of themselves, as the policies do: answers with nothing where nobody is known, of others' with no.
-const OF_THE_CALLER: [&str; 9] = [
+const OF_THE_CALLER: [&str; 7] = [
     "feature_enabled",
     "permitted_org_id",
     "permitted_org_ids",
-    "own_scope_user_id",
-    "team_scope_org_id",
+    "scope_user_ids",
     "team_scope_keys",
-    "team_user_ids",
     "all_scope_org_id",
     "all_scope_org_ids",
 ];

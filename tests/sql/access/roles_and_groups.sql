@@ -271,8 +271,7 @@ select is(crm.team_scope_keys('contacts.read'), (select array_agg(tests.org_id('
 -- In one of them the others do not count.
 select tests.become('wil', 'Org1');
 select is(tests.contacts('select last_name from crm.contacts'), 'Org1 wil', 'in one organization only that one''s scope counts');
-select is(crm.team_scope_org_id('contacts.read'), null, 'and that is his own');
-select is(crm.own_scope_user_id('contacts.read'), tests.user_id('wil'), 'as the policies are told');
+select is(crm.scope_user_ids('contacts.read'), array[tests.user_id('wil')], 'and that is his own, as the policies are told');
 
 
 -- Who may change and delete their own but sees nothing, passes over all of it, in one organization as across several.
