@@ -21,9 +21,8 @@ pub struct Branches<'a> {
     own: Branch,
     members: Branch,
     all: Branch,
-    /// `members` and `all` in one, with the policy itself as condition: for pages, where an organization is gone through in
-    /// an order that no index has for several people's rows.
-    others: Branch,
+    /// `members` in an order that no index has for several people's rows: by going through the organization.
+    members_in_order: Branch,
     is_one: Expr,
     is_several: Expr,
 }
@@ -66,6 +65,7 @@ impl<'a> Branches<'a> {
             let own = nodes::restriction(root, is_owner, level);
             let members = nodes::restriction(root, form.members.cast(), level);
             let all = nodes::restriction(root, form.all, level);
+            let hashed = nodes::restriction(root, nodes::hashed(form.members), level);
             let none = std::ptr::null_mut();
             Self {
                 form,
@@ -73,7 +73,7 @@ impl<'a> Branches<'a> {
                 own: Branch::new(rel, form, own, own),
                 members: Branch::new(rel, form, members, members),
                 all: Branch::new(rel, form, none, all),
-                others: Branch::new(rel, form, none, form.scopes),
+                members_in_order: Branch::new(rel, form, none, hashed),
                 is_one: nodes::has_one_element(form.owners()),
                 is_several: nodes::is_not_null(form.owners()),
             }
@@ -95,9 +95,11 @@ impl<'a> Branches<'a> {
                 return self.of_organization(&model);
             }
             let own = self.own_in_order(root, &model)?;
-            let others = self.others.scan(self.form, &model, model.index);
-            (*others).pathkeys = (*path).pathkeys;
-            Some(Choices { gates: vec![self.is_one], paths: vec![own, others] })
+            let members = self.members_in_order.scan(self.form, &model, model.index);
+            (*members).pathkeys = (*path).pathkeys;
+            let all = self.all.scan(self.form, &model, model.index);
+            (*all).pathkeys = (*path).pathkeys;
+            Some(Choices { gates: vec![self.is_one, self.is_several], paths: vec![own, members, all] })
         }
     }
 

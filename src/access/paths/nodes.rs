@@ -64,6 +64,20 @@ pub unsafe fn equality(operator: pg_sys::Oid, left: Expr, right: Expr) -> Expr {
     }
 }
 
+/// `column = any (array)` by a hash table of the array, as PostgreSQL does it for constants: only where the array is not
+/// null, and the same for all rows.
+pub unsafe fn hashed(membership: *const pg_sys::ScalarArrayOpExpr) -> Expr {
+    // SAFETY: as above, and a catalog look-up.
+    unsafe {
+        let hashed = copy(membership);
+        let (mut left, mut right) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+        if pg_sys::get_op_hash_functions((*hashed).opno, &raw mut left, &raw mut right) && left == right {
+            (*hashed).hashfuncid = left;
+        }
+        hashed.cast()
+    }
+}
+
 /// `cardinality(array) = 1`
 pub unsafe fn has_one_element(array: Expr) -> Expr {
     let none = pg_sys::InvalidOid;
