@@ -198,6 +198,29 @@ set local parallel_tuple_cost = 0;
 set local min_parallel_table_scan_size = 0;
 set local min_parallel_index_scan_size = 0;
 select tests.is_right('every scope sees its rows by parallel plans');
+-- Where workers take part, all processes know of the same nodes: EXPLAIN ANALYZE adds up what each has done.
+create function tests.executed_in_parallel(query text) returns text language plpgsql as $$
+declare
+    plan text;
+begin
+    set local role crm_app;
+    plan := tests.executed(query);
+    reset role;
+    return plan;
+end
+$$;
+grant usage on schema tests to crm_app;
+select tests.take(3);
+select matches(
+    string_agg(tests.executed_in_parallel(format(query, 'tests.scoped')), e'\n'), 'Gather.*\n *-> .*Row Scope', 'plans with workers are explained'
+)
+from tests.queries;
+select matches(
+    tests.executed_in_parallel($$
+        select count(*) from (select id, owner_id from tests.scoped where status = 'active') as a
+        join (select id, owner_id from tests.scoped where account_id is not null) as b using (id, owner_id)
+    $$), 'Gather.*Join.*Row Scope.*Row Scope', 'also where a worker reads one side whole'
+);
 set local parallel_setup_cost = 1000;
 set local parallel_tuple_cost = 0.1;
 reset min_parallel_table_scan_size;

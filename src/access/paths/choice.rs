@@ -12,9 +12,6 @@ use super::nodes::{self, items, list};
 
 const NAME: &CStr = c"Row Scope";
 
-/// What a plan notes whose children are shared by parallel workers.
-const SHARED: c_int = 1;
-
 /// As many as there are scopes.
 const CHILDREN_MAX: usize = 3;
 
@@ -117,9 +114,6 @@ unsafe extern "C-unwind" fn plan(
         (*plan).scan.scanrelid = (*rel).relid;
         (*plan).custom_plans = children;
         (*plan).custom_exprs = (*path).custom_private;
-        if (*path).path.parallel_workers > 0 {
-            (*plan).custom_private = pg_sys::lappend_int(null_mut(), SHARED);
-        }
         (*plan).methods = &raw const OF_PLAN.0;
         plan.cast()
     }
@@ -134,7 +128,7 @@ unsafe extern "C-unwind" fn create_state(_plan: *mut pg_sys::CustomScan) -> *mut
     }
 }
 
-unsafe extern "C-unwind" fn begin(node: *mut pg_sys::CustomScanState, _estate: *mut pg_sys::EState, flags: c_int) {
+unsafe extern "C-unwind" fn begin(node: *mut pg_sys::CustomScanState, estate: *mut pg_sys::EState, flags: c_int) {
     // SAFETY: a node that this file made; the same for all functions here.
     unsafe {
         let state = node.cast::<State>();
@@ -147,8 +141,9 @@ unsafe extern "C-unwind" fn begin(node: *mut pg_sys::CustomScanState, _estate: *
         for (at, gate) in items((*plan).custom_exprs).enumerate() {
             (*state).gates[at] = ExecInitExpr(gate, &raw mut (*node).ss.ps);
         }
-        // EXPLAIN shows all of them; and what workers share is found in the nodes that have begun.
-        if flags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as c_int != 0 || !(*plan).custom_private.is_null() {
+        // EXPLAIN shows all of them. And of what runs in parallel, each process has to know the nodes of the others.
+        let is_parallel = pg_sys::ParallelWorkerNumber >= 0 || (*(*estate).es_plannedstmt).parallelModeNeeded;
+        if is_parallel || flags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as c_int != 0 {
             for (at, child) in items((*plan).custom_plans).enumerate() {
                 begin_child(state, at, child);
             }
