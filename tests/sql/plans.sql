@@ -116,7 +116,7 @@ begin
 end
 $$;
 
--- A page is read by an index for each scope, of which one is begun. Only one's own rows may be sorted: nothing is, where an index has
+-- A page is read by an index for each scope, of which one is read. Only one's own rows may be sorted: nothing is, where an index has
 -- them in order.
 create function tests.pages_by_index(query text, sentence text, sorts_own boolean default false) returns setof text language plpgsql as $$
 declare
@@ -133,8 +133,8 @@ begin
         sentence || ': nobody else''s rows are sorted'
     );
     return next is(
-        (select count(*) from tests.nodes('(analyze) ' || query) as node where node ->> 'Node Type' = 'Index Scan'), 1::bigint,
-        sentence || ': one of them is begun'
+        (select count(*) from tests.nodes('(analyze) ' || query) as node where node ->> 'Node Type' = 'Index Scan' and (node ->> 'Actual Loops')::numeric > 0),
+        1::bigint, sentence || ': one of them is read'
     );
 end
 $$;
