@@ -12,7 +12,6 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
-use super::memory;
 use super::principal::{Principal, from_pg, needs_identity};
 use crate::access::grants::Scope;
 use crate::access::permissions::everywhere;
@@ -29,7 +28,6 @@ fn guard_profile<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a
     if !trigger.event().fired_for_row() {
         return row::answer(outcome.map(|()| None));
     }
-    memory::touch(trigger);
     row::answer(outcome.and_then(|()| Ok(Some(Rows::of(trigger)?.new))))
 }
 

@@ -240,6 +240,122 @@ select tests.say('b', 'set lock_timeout = ''200ms''') \g /dev/null
 alter system set synchronous_standby_names = 'nobody';
 select pg_reload_conf() \g /dev/null
 select count(tests.run(id)) as ran from tests.runs where mode = 'held' \gset
+
+-- Who is committing is waited for by whom it concerns, and by nobody else: a change in Acme holds up no write in Borg.
+begin;
+select tests.register('bob', 'Borg');
+select tests.hire('eve', 'Acme', 'sales');
+select tests.hire('mul', 'Acme', 'owner'), tests.join('mul', 'Borg', 'owner');
+select tests.make_role('Acme', 'held', 10, 'accounts.read all'), tests.make_role('Acme', 'moves', 10, '');
+select tests.make_group('Acme', 'Held', '{eve}', 'accounts.read all', '{read_only}');
+select tests.make_key('Acme', 'held', '{contacts.read}');
+-- More organizations than anybody locks one by one.
+with made as (insert into crm.organizations (name, slug) select 'Many ' || n, 'many-' || n from generate_series(1, 20) as n returning id)
+insert into crm.memberships (org_id, user_id, role) select id, tests.user_id('mul'), 'owner' from made;
+update crm.organizations set plan = 'enterprise';
+select count(tests.token(person, organization)) from (values ('ann', 'Acme'), ('bob', 'Borg'), ('mul', null)) as known (person, organization);
+
+create table tests.writes (what text);
+grant insert on tests.writes to public;
+create table tests.held (id serial, by text, statements text[], acme_waits boolean, borg_waits boolean, sentence text);
+insert into tests.held (by, statements, acme_waits, borg_waits, sentence) values
+    ('ann', '{"insert into crm.role_permissions (role, permission) values (''held'', ''contacts.read'')"}', true, false, 'a permission more'),
+    ('ann', '{"update crm.role_permissions set scope = ''own'' where role = ''held''"}', true, false, 'a permission made narrower'),
+    ('ann', '{"delete from crm.role_permissions where role = ''held''"}', true, false, 'a permission taken'),
+    ('ann', '{"insert into crm.role_permissions (org_id, role, permission) values (null, ''held'', ''accounts.read'')
+        on conflict (org_id, role, permission) do update set scope = excluded.scope"}', true, false, 'an upsert that names no organization'),
+    ('ann', '{"update crm.roles set rank = 9 where name = ''held''"}', true, false, 'a rank'),
+    ('ann', '{"delete from crm.groups where name = ''Held''"}', true, false, 'a group deleted, with what it gave'),
+    ('ann', '{"select crm.set_member_role(tests.user_id(''eve''), ''held'')"}', true, false, 'a member''s role'),
+    ('ann', '{"update crm.organizations set country = ''FR''"}', true, false, 'the organization''s country'),
+    ('ann', '{"insert into crm.contacts (last_name) values (''held'')"}', false, false, 'a write'),
+    ('mul', '{"insert into crm.contacts (org_id, last_name) select id, ''held'' from crm.organizations where slug like ''many-%''"}', false, false,
+        'a write in many organizations'),
+    (null, '{"update crm_private.api_keys set revoked_at = now() where name = ''held''"}', true, false, 'a key revoked'),
+    (null, '{"insert into crm.memberships (org_id, user_id, role) select tests.org_id(''Acme''), tests.user_id(''bob''), ''held''"}', true, false, 'a member more'),
+    (null, '{"delete from crm.memberships where user_id = tests.user_id(''eve'')"}', true, false, 'a member deleted'),
+    (null, '{"savepoint one","update crm.roles set rank = 8 where name = ''held''","rollback to one","update crm.roles set rank = 7 where name = ''held''"}',
+        true, false, 'a second try'),
+    (null, '{"set local session_replication_role = replica","update crm.roles set rank = 8 where name = ''held''"}', true, false, 'what comes by replication'),
+    (null, '{"alter table crm.roles disable trigger _400_delegation","update crm.roles set rank = 7 where name = ''held''","alter table crm.roles enable trigger _400_delegation"}',
+        true, false, 'what other triggers do not see'),
+    (null, '{"update crm.roles set rank = 8 where name = ''held''","update crm.memberships set role = role where org_id = tests.org_id(''Borg'')"}', true, true, 'a change in both'),
+    (null, '{"set local session_replication_role = replica","update crm.roles set org_id = tests.org_id(''Borg'') where name = ''moves''"}', true, true,
+        'a role that moves from one to the other'),
+    (null, '{"update crm.roles set rank = rank where name = ''owner'' and org_id in (select id from crm.organizations where slug like ''many-%'')"}', true, true,
+        'changes in many others'),
+    (null, '{"update crm.built_in_permissions set scope = scope"}', true, true, 'a change everywhere'),
+    (null, '{"update crm.roles set rank = 8 where name = ''held''","update crm.built_in_permissions set scope = scope"}', true, true, 'a change here and one everywhere'),
+    (null, '{"update crm.users set status = ''disabled'' where id = tests.user_id(''eve'')"}', true, true, 'a user disabled'),
+    (null, '{"update crm.roles set rank = rank where false","update crm.memberships set role = role where false"}', false, false, 'a change of nothing'),
+    (null, '{"truncate crm_private.api_keys cascade"}', true, true, 'a table truncated');
+commit;
+
+create function tests.begin_for(who text, person text) returns void language plpgsql as $$
+begin
+    if person = 'mul' then
+        perform tests.say(who, 'begin'), tests.say(who, 'set local role crm_multi'), tests.say(who, format('select crm.authenticate(%L)', tests.token('mul')));
+    elsif person is null then
+        perform tests.say(who, 'begin');
+    else
+        perform tests.begin_as(who, format('crm.authenticate(%L)', tests.token(person, case person when 'bob' then 'Borg' else 'Acme' end)));
+    end if;
+end
+$$;
+-- a commits what it did, and stays in that. Whether b waits with what it does meanwhile: statements, each with who makes it before a colon.
+create function tests.hold(by text, statements text[], others text[], waits boolean[], sentence text) returns void language plpgsql as $$
+declare
+    statement text;
+    said text;
+    holds boolean := false;
+begin
+    perform tests.begin_for('a', by);
+    foreach statement in array statements || '{"insert into tests.writes values (''a write'')","set local synchronous_commit = on"}' loop
+        said := tests.say('a', statement);
+        if said ~ '^[0-9A-Z]{4}[0-9] ' then
+            raise exception '%: %', sentence, said;
+        end if;
+    end loop;
+    perform public.dblink_send_query('a', 'commit');
+    for i in 1..500 loop
+        holds := exists (select from pg_stat_activity where pid = (select pid from tests.sessions where name = 'a') and wait_event = 'SyncRep');
+        exit when holds;
+        perform pg_sleep(0.01), pg_stat_clear_snapshot();
+    end loop;
+    for i in 1..cardinality(others) loop
+        perform tests.begin_for('b', nullif(split_part(others[i], ':', 1), ''));
+        said := tests.say('b', split_part(others[i], ':', 2));
+        if said !~ '^[0-9A-Z]{4}[0-9] ' then
+            said := tests.say('b', 'commit');
+        end if;
+        perform tests.say('b', 'rollback');
+        insert into tests.results (had, wanted, sentence) values (
+            case when not holds then 'a is not committing' when said like '55P03 %' then 'waits' when said = 'COMMIT' then 'goes on' else said end,
+            case when waits[i] then 'waits' else 'goes on' end, format('while %s commits %s: %s', coalesce(by, 'the DBA'), sentence, others[i])
+        );
+    end loop;
+    perform pg_cancel_backend((select pid from tests.sessions where name = 'a'));
+    perform * from public.dblink_get_result('a', false) as t (said text);
+    perform * from public.dblink_get_result('a', false) as t (said text);
+    perform tests.say('a', 'rollback');
+end
+$$;
+select count(tests.hold(
+    by, statements, '{ann:insert into crm.contacts (last_name) values (''meanwhile''),bob:insert into crm.contacts (last_name) values (''meanwhile'')}',
+    array[acme_waits, borg_waits], sentence
+)) as held
+from (select * from tests.held order by id) as held \gset
+-- And the other way round: a change waits for who writes where it is made.
+select count(tests.hold(
+    writer, array[format('insert into crm.contacts (org_id, last_name) select id, ''held'' from crm.organizations where id = any (%L)', organizations)],
+    '{ann:update crm.roles set rank = 5 where name = ''held'',bob:update crm.organizations set country = ''NL'' where id = crm.current_org_id(),:update crm.built_in_permissions set scope = scope}', waits, sentence
+)) as held
+from (values
+    ('ann', array[tests.org_id('Acme')], '{true,false,true}'::boolean[], 'a write in Acme'),
+    ('bob', array[tests.org_id('Borg')], '{false,true,true}', 'a write in Borg'),
+    ('mul', (select array_agg(id) from crm.organizations), '{true,true,true}', 'a write in all of theirs')
+) as writes (writer, organizations, waits, sentence) \gset
+
 alter system reset synchronous_standby_names;
 select pg_reload_conf(), tests.say('b', 'set lock_timeout = ''2s''') \g /dev/null
 \set ON_ERROR_STOP on
