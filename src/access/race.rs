@@ -41,7 +41,7 @@ enum Changes {
 }
 
 thread_local! {
-    static NOTES: RefCell<(u64, Vec<Note>)> = const { RefCell::new((0, vec![])) };
+    static NOTES: RefCell<Vec<Note>> = const { RefCell::new(vec![]) };
     static CHANGES: RefCell<Changes> = const { RefCell::new(Changes::None) };
     /// Who took something from themselves in this transaction.
     static STEPPED_BACK: RefCell<Vec<Holder>> = const { RefCell::new(vec![]) };
@@ -58,10 +58,7 @@ pub fn listen() {
 
 /// A statement of this transaction writes by a permission.
 pub fn note(holder: Holder, permission: &str, permissions: &Rc<Permissions>) {
-    NOTES.with_borrow_mut(|(generation, notes)| {
-        if notes.is_empty() {
-            *generation = memory::generation();
-        }
+    NOTES.with_borrow_mut(|notes| {
         // Who was given more since, has to have that at commit too.
         let noted = |note: &Note| {
             note.holder == holder
@@ -165,7 +162,7 @@ unsafe extern "C-unwind" fn transaction_event(event: pg_sys::XactEvent::Type, _a
         | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
             CHANGES.set(Changes::None);
             STEPPED_BACK.with_borrow_mut(Vec::clear);
-            NOTES.with_borrow_mut(|(_, notes)| notes.clear());
+            NOTES.with_borrow_mut(Vec::clear);
         }
         _ => (),
     }
@@ -186,7 +183,7 @@ unsafe extern "C-unwind" fn savepoint_event(
 
 /// It would commit later, when nobody looks.
 fn before_prepare() {
-    if NOTES.with_borrow(|(_, notes)| !notes.is_empty()) {
+    if NOTES.with_borrow(|notes| !notes.is_empty()) {
         ereport!(
             ERROR,
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -196,8 +193,7 @@ fn before_prepare() {
 }
 
 fn before_commit() {
-    let written: BTreeSet<_> =
-        NOTES.with_borrow(|(_, notes)| notes.iter().map(|note| note.holder.organization()).collect());
+    let written: BTreeSet<_> = NOTES.with_borrow(|notes| notes.iter().map(|note| note.holder.organization()).collect());
     for (one, mode) in CHANGES.with_borrow(|changes| locks(&written, changes)) {
         lock(one, mode);
     }
@@ -211,11 +207,8 @@ fn before_commit() {
 /// Whether all that was noted is permitted still.
 fn look_again() -> Result<()> {
     let generation = memory::generation();
-    let changed = NOTES.with_borrow(|(noted, _)| *noted != generation);
-    if !changed {
-        return Ok(());
-    }
-    let notes = NOTES.with_borrow(|(_, notes)| notes.clone());
+    let is_old = |note: &Note| note.permissions.generation != generation;
+    let notes: Vec<_> = NOTES.with_borrow(|notes| notes.iter().filter(|note| is_old(note)).cloned().collect());
     let stepped_back = STEPPED_BACK.with_borrow(Clone::clone);
     for note in &notes {
         if stepped_back.contains(&note.holder) {

@@ -458,6 +458,40 @@ call tests.script('role', 'a key by who may make keys no more', array[
     array['b', 'update crm.memberships set status = ''ended'', ended_at = now() where user_id = %1$L', 'UPDATE 1'], array['a', 'commit', '42501'],
     array['b', 'update crm_private.api_keys set revoked_at = now() where name = ''late''', 'UPDATE 0']
 ]);
+-- The change comes while the question what they may do is being answered, from what was committed before it.
+create procedure tests.while_it_is_asked() language plpgsql as $$
+declare
+    made constant integer := tests.prepare_run(null, 'role', 'asked');
+    run tests.runs;
+    waiting boolean;
+    said text;
+begin
+    commit;
+    select * into run from tests.runs where id = made;
+    perform tests.begin_as('a', run.authenticate);
+    perform tests.say('c', 'begin'), tests.say('c', 'lock table crm.group_members in access exclusive mode');
+    perform public.dblink_send_query('a', 'do $do$ begin perform crm.create_api_key(''asked'', ''{contacts.update}''); end $do$');
+    for i in 1..200 loop
+        waiting := exists (
+            select from pg_locks
+            where pid = (select pid from tests.sessions where name = 'a') and relation = 'crm.group_members'::regclass and not granted
+        );
+        exit when waiting;
+        perform pg_sleep(0.01);
+    end loop;
+    said := tests.say('b', format('update crm.memberships set role = ''read_only'' where user_id = %L', run.user_id));
+    perform tests.say('c', 'rollback');
+    select r.said into said from public.dblink_get_result('a', false) as r (said text);
+    perform * from public.dblink_get_result('a', false) as r (said text);
+    insert into tests.results (had, wanted, sentence) values
+        (waiting::text, 'true', 'the question waits, with what it looks at decided'),
+        (said, 'DO', 'and is answered by that'),
+        (left(tests.say('a', 'commit'), 5), '42501', 'what was taken while it was asked is missed at commit');
+    perform tests.say('a', 'rollback');
+end
+$$;
+call tests.while_it_is_asked();
+
 call tests.script('role', 'in two transactions', array[
     array['a', 'as themselves', ''], array['a', :'write', 'UPDATE 1'], array['a', 'commit and chain', 'COMMIT'],
     array['b', 'delete from crm.role_permissions where role = %2$L', ''], array['a', 'commit', 'COMMIT']
