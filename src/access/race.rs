@@ -13,7 +13,7 @@
 //! as well, PostgreSQL ends one of the two.)
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use pgrx::pg_sys::panic::ErrorReport;
@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::permissions::{self, Holder, Permissions};
 use crate::error::{CrmError, Result};
 use crate::identity::memory;
+use crate::records::guard::Action;
 
 #[derive(Clone)]
 struct Note {
@@ -42,6 +43,8 @@ enum Changes {
 
 thread_local! {
     static NOTES: RefCell<Vec<Note>> = const { RefCell::new(vec![]) };
+    /// What rows of these tables would be written by.
+    static EXPECTED: RefCell<HashMap<(u32, Action, Holder), Vec<Note>>> = RefCell::default();
     static CHANGES: RefCell<Changes> = const { RefCell::new(Changes::None) };
     /// Who took something from themselves in this transaction.
     static STEPPED_BACK: RefCell<Vec<Holder>> = const { RefCell::new(vec![]) };
@@ -58,15 +61,31 @@ pub fn listen() {
 
 /// A statement of this transaction writes by a permission.
 pub fn note(holder: Holder, permission: &str, permissions: &Rc<Permissions>) {
-    NOTES.with_borrow_mut(|notes| {
-        // Who was given more since, has to have that at commit too.
-        let noted = |note: &Note| {
-            note.holder == holder
-                && note.permission == permission
-                && note.permissions.still_allow(permission, permissions)
-        };
-        if !notes.iter().any(noted) {
-            notes.push(Note { holder, permission: permission.into(), permissions: Rc::clone(permissions) });
+    NOTES.with_borrow_mut(|notes| add(notes, holder, permission, permissions));
+}
+
+fn add(notes: &mut Vec<Note>, holder: Holder, permission: &str, permissions: &Rc<Permissions>) {
+    // Who was given more since, has to have that at commit too.
+    let noted = |note: &Note| {
+        note.holder == holder && note.permission == permission && note.permissions.still_allow(permission, permissions)
+    };
+    if !notes.iter().any(noted) {
+        notes.push(Note { holder, permission: permission.into(), permissions: Rc::clone(permissions) });
+    }
+}
+
+/// The same for a statement that may write in several organizations: `note_row` says in which it does.
+pub fn expect(table: u32, action: Action, holder: Holder, permission: &str, permissions: &Rc<Permissions>) {
+    EXPECTED.with_borrow_mut(|expected| {
+        add(expected.entry((table, action, holder)).or_default(), holder, permission, permissions);
+    });
+}
+
+/// A row of the holder's organization is written.
+pub fn note_row(table: u32, action: Action, holder: Holder) {
+    EXPECTED.with_borrow(|expected| {
+        for note in expected.get(&(table, action, holder)).into_iter().flatten() {
+            self::note(note.holder, &note.permission, &note.permissions);
         }
     });
 }
@@ -163,6 +182,7 @@ unsafe extern "C-unwind" fn transaction_event(event: pg_sys::XactEvent::Type, _a
             CHANGES.set(Changes::None);
             STEPPED_BACK.with_borrow_mut(Vec::clear);
             NOTES.with_borrow_mut(Vec::clear);
+            EXPECTED.with_borrow_mut(HashMap::clear);
         }
         _ => (),
     }

@@ -71,18 +71,15 @@ fn check_user(principal: &Principal, row: Option<Option<Uuid>>) -> Result<()> {
 }
 
 fn check_organization(principal: &Principal, row: Option<Option<Uuid>>) -> Result<()> {
-    let mut permitted = vec![];
-    for (holder, permissions) in everywhere(principal)? {
-        if permissions.scope(UPDATE) == Some(Scope::All) {
-            race::note(holder, UPDATE, &permissions);
-            permitted.push(holder.organization());
-        }
-    }
-    match row {
-        None if permitted.is_empty() => Err(not_permitted(principal, UPDATE)),
-        Some(row) if row.is_none_or(|organization| !permitted.contains(&organization)) => {
-            Err(CrmError::forbidden(format!("{UPDATE} is not permitted to you there: work in that organization")))
-        }
-        _ => Ok(()),
-    }
+    let mut permitted = everywhere(principal)?;
+    permitted.retain(|(_, permissions)| permissions.scope(UPDATE) == Some(Scope::All));
+    let Some(row) = row else {
+        return if permitted.is_empty() { Err(not_permitted(principal, UPDATE)) } else { Ok(()) };
+    };
+    let found = permitted.iter().find(|(holder, _)| Some(holder.organization()) == row);
+    let (holder, permissions) = found.ok_or_else(|| {
+        CrmError::forbidden(format!("{UPDATE} is not permitted to you there: work in that organization"))
+    })?;
+    race::note(*holder, UPDATE, permissions);
+    Ok(())
 }

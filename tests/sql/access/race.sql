@@ -497,6 +497,66 @@ call tests.script('role', 'in two transactions', array[
     array['b', 'delete from crm.role_permissions where role = %2$L', ''], array['a', 'commit', 'COMMIT']
 ]);
 
+-- In several organizations at once: what is taken in one of them concerns what was written there.
+begin;
+create table crm.held_vehicles (org_id uuid not null, id uuid not null default gen_random_uuid(), plate text, primary key (org_id, id));
+create table crm.held_parts (org_id uuid not null, id uuid not null default gen_random_uuid(), plate text, owner_id uuid, primary key (org_id, id)) partition by hash (org_id);
+create table crm.held_parts_all partition of crm.held_parts for values with (modulus 1, remainder 0);
+alter table crm.held_vehicles owner to crm_owner;
+alter table crm.held_parts owner to crm_owner;
+alter table crm.held_parts_all owner to crm_owner;
+select crm.enroll('crm.held_vehicles'), crm.enroll('crm.held_parts');
+select tests.hire('two', 'Acme', 'admin'), tests.join('two', 'Borg', 'admin');
+select count(tests.token('two'));
+create function tests.multi(statements text[], wanted text[], sentence text) returns void language plpgsql as $$
+declare
+    organizations constant text[] := '{Acme,Borg}';
+    statement text;
+    said text;
+begin
+    for i in 1..2 loop
+        perform tests.say('b', 'delete from crm.contacts where last_name like ''two%''; delete from crm.held_vehicles; delete from crm.held_parts');
+        perform tests.say('b', format('insert into %s values (tests.org_id(''Borg''), gen_random_uuid(), ''old'')', target))
+        from unnest('{crm.held_vehicles,crm.held_parts}'::text[]) as target;
+        perform tests.say('b', 'insert into crm.contacts (org_id, last_name) values (tests.org_id(''Borg''), ''two, old''), (tests.org_id(''Acme''), ''two, here'')');
+        perform tests.say('a', 'begin'), tests.say('a', 'set local role crm_multi'), tests.say('a', format('select crm.authenticate(%L)', tests.token('two')));
+        foreach statement in array statements loop
+            said := tests.say('a', statement);
+            if said ~ '^[0-9A-Z]{4}[0-9] ' then
+                raise exception '%: %', statement, said;
+            end if;
+        end loop;
+        perform tests.say('b', format('update crm.memberships set role = ''read_only'' where user_id = tests.user_id(''two'') and org_id = tests.org_id(%L)', organizations[i]));
+        said := tests.say('a', 'commit');
+        perform tests.say('a', 'rollback'), tests.say('b', 'update crm.memberships set role = ''admin'' where user_id = tests.user_id(''two'')');
+        insert into tests.results (had, wanted, sentence) values
+            (case said when 'COMMIT' then 'is saved' else left(said, 5) end, wanted[i], format('%s, and the permission is taken in %s', sentence, organizations[i]));
+    end loop;
+end
+$$;
+commit;
+\set insert 'insert into crm.contacts (org_id, last_name) values (tests.org_id(''Borg''), ''two'')'
+select count(tests.multi(statements, wanted, sentence)) as ran
+from (values
+    (array[:'insert'], '{is saved,42501}'::text[], 'a row is added in Borg'),
+    (array['update crm.contacts set title = ''new'' where last_name = ''two, old'''], '{is saved,42501}', 'a row of Borg''s is changed'),
+    (array['delete from crm.contacts where last_name = ''two, old'''], '{is saved,42501}', 'a row of Borg''s is deleted'),
+    (array['update crm.contacts set title = ''new'' where last_name = ''two, old''', 'delete from crm.contacts where last_name = ''two, here'''], '{42501,42501}', 'a row in each'),
+    (array['update crm.contacts set title = ''new'' where false', 'update crm.contacts set title = ''new'' where last_name = ''two, old'''], '{is saved,42501}',
+        'no row, and then one of Borg''s'),
+    (array['delete from crm.contacts where false'], '{is saved,is saved}', 'no row'),
+    (array['savepoint one', 'rollback to one', :'insert'], '{is saved,42501}', 'a row is added after a savepoint'),
+    (array[:'insert', 'insert into crm.contacts (org_id, id, last_name) select org_id, id, last_name from crm.contacts where last_name = ''two, old''
+        on conflict (org_id, id) do update set title = ''new'''], '{is saved,42501}', 'an upsert in Borg'),
+    (array['update crm.organizations set country = ''NL'' where slug = ''borg'''], '{is saved,42501}', 'Borg''s country'),
+    (array['insert into crm.held_vehicles (org_id) values (tests.org_id(''Borg''))'], '{is saved,42501}', 'a vehicle is added in Borg'),
+    (array['update crm.held_vehicles set plate = ''new'''], '{is saved,42501}', 'a vehicle of Borg''s is changed'),
+    -- It is not seen which rows go where they have no owner, nor by what statement a partition's row is written.
+    (array['delete from crm.held_vehicles'], '{42501,42501}', 'a vehicle of Borg''s is deleted'),
+    (array['insert into crm.held_parts (org_id) values (tests.org_id(''Borg''))'], '{42501,42501}', 'a row is added to a partition in Borg'),
+    (array['delete from crm.held_parts'], '{42501,42501}', 'a row of a partition is deleted')
+) as written (statements, wanted, sentence) \gset
+
 -- Nobody holds up others -----------------------------------------------------------------------------------------------------
 
 call tests.script('role', 'an open transaction that has written', array[
