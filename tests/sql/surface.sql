@@ -472,6 +472,7 @@ select set_eq(
         ('crm.group_permissions', '_900_announce_truncate', 'crm_private.announce()', 'A'),
         ('crm.group_roles', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm.group_roles', '_900_announce_truncate', 'crm_private.announce()', 'A'),
+        ('crm.groups', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm.memberships', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm.memberships', '_900_announce_truncate', 'crm_private.announce()', 'A'),
         ('crm.organizations', '_100_normalize', 'crm_private."normalize"()', 'O'),

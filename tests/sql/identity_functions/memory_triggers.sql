@@ -33,6 +33,7 @@ insert into tests.triggers values
     ('crm.group_members', '_900_announce_truncate', 'mia', 'truncate crm.group_members', 'own all - - team of 1'),
     ('crm.group_permissions', '_900_announce_truncate', 'mia', 'truncate crm.group_permissions', 'own all - all team of 2'),
     ('crm.group_roles', '_900_announce_truncate', 'mia', 'truncate crm.group_roles', 'own all all - team of 2'),
+    ('crm.groups', '_900_announce', 'mia''s reasons', 'update crm.groups set name = ''Crew'' where name = ''Team''', '["role sales", "group Crew"]'),
     ('crm.plans', '_900_announce', 'ann''s plan', 'update crm.plans set features = ''{sso}''', 'accepted true'),
     ('crm_private.plan_overrides', '_900_announce', 'ann''s plan',
         'insert into crm_private.plan_overrides (org_id, name, kind, enabled, reason) select id, ''sso'', ''feature'', true, ''x'' from crm.organizations',
