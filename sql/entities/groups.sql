@@ -108,15 +108,30 @@ create trigger _400_delegation before insert or update or delete on crm.group_pe
     for each row execute function crm_private.check_delegation('group_permissions');
 create trigger _400_delegation before insert or update or delete on crm.group_roles
     for each row execute function crm_private.check_delegation('group_roles');
-create trigger _900_announce after insert or update or delete or truncate on crm.group_members
-    for each statement execute function crm_private.announce('permissions', 'rows');
-create trigger _900_announce after insert or update or delete or truncate on crm.group_permissions
-    for each statement execute function crm_private.announce('permissions', 'rows');
-create trigger _900_announce after insert or update or delete or truncate on crm.group_roles
-    for each statement execute function crm_private.announce('permissions', 'rows');
+-- What is remembered of permissions names the groups they come from.
+create trigger _900_announce after update on crm.groups
+    for each row
+    when (new.name <> old.name)
+    execute function crm_private.announce();
+create trigger _900_announce after insert or update or delete on crm.group_members
+    for each row execute function crm_private.announce('permissions', 'org_id');
+create trigger _900_announce_truncate after truncate on crm.group_members
+    for each statement execute function crm_private.announce('permissions');
+create trigger _900_announce after insert or update or delete on crm.group_permissions
+    for each row execute function crm_private.announce('permissions', 'org_id');
+create trigger _900_announce_truncate after truncate on crm.group_permissions
+    for each statement execute function crm_private.announce('permissions');
+create trigger _900_announce after insert or update or delete on crm.group_roles
+    for each row execute function crm_private.announce('permissions', 'org_id');
+create trigger _900_announce_truncate after truncate on crm.group_roles
+    for each statement execute function crm_private.announce('permissions');
+alter table crm.groups enable always trigger _900_announce;
 alter table crm.group_members enable always trigger _900_announce;
+alter table crm.group_members enable always trigger _900_announce_truncate;
 alter table crm.group_permissions enable always trigger _900_announce;
+alter table crm.group_permissions enable always trigger _900_announce_truncate;
 alter table crm.group_roles enable always trigger _900_announce;
+alter table crm.group_roles enable always trigger _900_announce_truncate;
 
 -- Administering is done in one organization at a time.
 revoke all on crm.groups, crm.group_members, crm.group_permissions, crm.group_roles from crm_multi;

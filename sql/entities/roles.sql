@@ -65,12 +65,18 @@ create trigger _400_delegation before insert or update or delete on crm.roles
     for each row execute function crm_private.check_delegation('roles');
 create trigger _400_delegation before insert or update or delete on crm.role_permissions
     for each row execute function crm_private.check_delegation('role_permissions');
-create trigger _900_announce after update or delete or truncate on crm.roles
-    for each statement execute function crm_private.announce('permissions', 'rows');
-create trigger _900_announce after insert or update or delete or truncate on crm.role_permissions
-    for each statement execute function crm_private.announce('permissions', 'rows');
+create trigger _900_announce after update or delete on crm.roles
+    for each row execute function crm_private.announce('permissions', 'org_id');
+create trigger _900_announce_truncate after truncate on crm.roles
+    for each statement execute function crm_private.announce('permissions');
+create trigger _900_announce after insert or update or delete on crm.role_permissions
+    for each row execute function crm_private.announce('permissions', 'org_id');
+create trigger _900_announce_truncate after truncate on crm.role_permissions
+    for each statement execute function crm_private.announce('permissions');
 alter table crm.roles enable always trigger _900_announce;
+alter table crm.roles enable always trigger _900_announce_truncate;
 alter table crm.role_permissions enable always trigger _900_announce;
+alter table crm.role_permissions enable always trigger _900_announce_truncate;
 
 -- Administering is done in one organization at a time: ranks of several do not compare.
 revoke all on crm.roles, crm.role_permissions from crm_multi;

@@ -13,7 +13,7 @@ revoke all on function crm_private.announce() from public;
 grant execute on function crm_private.announce() to crm_owner;
 
 comment on function crm_private.announce() is
-    'Trigger _900_announce: tells every backend, when the transaction commits, to forget what it remembers of identities.';
+    'Triggers _900_announce…: tells every backend, when the transaction commits, to forget what it remembers of identities. Arguments: ''permissions'' where what somebody may do depends on the table, and for each row the column that says in which organization.';
 
 create function crm_private.normalize_provider()
     returns trigger

@@ -31,7 +31,6 @@ fn check_delegation<'a>(
 
 fn checked(trigger: &PgTrigger) -> Result<Option<Row>> {
     let images = Images::of(trigger)?;
-    memory::touch(trigger);
     if !by_foreign_key(trigger) {
         db::as_definer(|| check(trigger, &images))?;
     }

@@ -61,6 +61,8 @@ impl Holder {
 /// A snapshot; nothing in it changes.
 #[derive(Debug, Default)]
 pub struct Permissions {
+    /// What was announced up to this generation is in it; of what came later, perhaps not.
+    pub generation: u64,
     pub grants: Grants,
     /// Of the highest role: nobody sees or touches those above.
     pub rank: i32,
@@ -126,7 +128,11 @@ fn remembered<R>(generation: u64, work: impl FnOnce(&mut Remembered) -> R) -> R 
 
 /// What the holder may do, if it is remembered.
 pub fn remembered_of(holder: Holder) -> Option<Rc<Permissions>> {
-    remembered(memory::generation(), |remember| {
+    remembered_under(memory::generation(), holder)
+}
+
+fn remembered_under(generation: u64, holder: Holder) -> Option<Rc<Permissions>> {
+    remembered(generation, |remember| {
         if let Some((last, permissions)) = &remember.last
             && *last == holder
         {
@@ -140,11 +146,12 @@ pub fn remembered_of(holder: Holder) -> Option<Rc<Permissions>> {
 
 /// What the holder may do by what is committed now and by what this transaction did itself.
 pub fn of(holder: Holder) -> Result<Rc<Permissions>> {
-    if let Some(permissions) = remembered_of(holder) {
+    let asked_under = memory::generation();
+    if let Some(permissions) = remembered_under(asked_under, holder) {
         return Ok(permissions);
     }
     let (permissions, keep_under) = db::as_definer(|| memory::ask(|| ask(holder)))?;
-    let permissions = Rc::new(permissions);
+    let permissions = Rc::new(Permissions { generation: keep_under.unwrap_or(asked_under), ..permissions });
     if let Some(generation) = keep_under {
         remembered(generation, |remember| remember.known.put(holder, Rc::clone(&permissions)));
     }

@@ -2,11 +2,18 @@
 //! commits any more.
 //!
 //! Who writes notes by which permission, and at commit looks whether anything changed since. So that nothing slips in
-//! between looking and committing, both sides hold a lock for just that moment: writers share it, and who changes
-//! permissions has it alone. Nobody holds that one while a client thinks. Who administers an organization's permissions holds
-//! another, the organization's own, from looking at what they may do until they commit.
+//! between looking and committing, both sides hold locks for just that moment: of each organization one, which its writers
+//! share and who changes permissions there has alone; and one of everybody's, for changes that are not of few organizations.
+//! Nobody holds these while a client thinks. Who administers an organization's permissions holds another, the organization's
+//! own, from looking at what they may do until they commit.
+//!
+//! Nobody waits in a circle: the locks of the commit are taken in one order, each once and as strong as it is needed, and who
+//! has one of them waits for nothing but a later one. So it does not matter what else somebody holds who comes to the first.
+//! (Who looks again also waits for who has locked a whole table, by TRUNCATE or ALTER TABLE. Where that one changes permissions
+//! as well, PostgreSQL ends one of the two.)
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use pgrx::pg_sys::panic::ErrorReport;
@@ -16,6 +23,7 @@ use uuid::Uuid;
 use super::permissions::{self, Holder, Permissions};
 use crate::error::{CrmError, Result};
 use crate::identity::memory;
+use crate::records::guard::Action;
 
 #[derive(Clone)]
 struct Note {
@@ -24,9 +32,20 @@ struct Note {
     permissions: Rc<Permissions>,
 }
 
+/// Where this transaction changes permissions; also where that was rolled back to a savepoint.
+#[derive(Default)]
+enum Changes {
+    #[default]
+    None,
+    In(BTreeSet<Uuid>),
+    Everywhere,
+}
+
 thread_local! {
-    static NOTES: RefCell<(u64, Vec<Note>)> = const { RefCell::new((0, vec![])) };
-    static CHANGES: Cell<bool> = const { Cell::new(false) };
+    static NOTES: RefCell<Vec<Note>> = const { RefCell::new(vec![]) };
+    /// What rows of these tables would be written by.
+    static EXPECTED: RefCell<HashMap<(u32, Action, Holder), Vec<Note>>> = RefCell::default();
+    static CHANGES: RefCell<Changes> = const { RefCell::new(Changes::None) };
     /// Who took something from themselves in this transaction.
     static STEPPED_BACK: RefCell<Vec<Holder>> = const { RefCell::new(vec![]) };
 }
@@ -42,33 +61,57 @@ pub fn listen() {
 
 /// A statement of this transaction writes by a permission.
 pub fn note(holder: Holder, permission: &str, permissions: &Rc<Permissions>) {
-    NOTES.with_borrow_mut(|(generation, notes)| {
-        if notes.is_empty() {
-            *generation = memory::generation();
-        }
-        // Who was given more since, has to have that at commit too.
-        let noted = |note: &Note| {
-            note.holder == holder
-                && note.permission == permission
-                && note.permissions.still_allow(permission, permissions)
-        };
-        if !notes.iter().any(noted) {
-            notes.push(Note { holder, permission: permission.into(), permissions: Rc::clone(permissions) });
+    NOTES.with_borrow_mut(|notes| add(notes, holder, permission, permissions));
+}
+
+fn add(notes: &mut Vec<Note>, holder: Holder, permission: &str, permissions: &Rc<Permissions>) {
+    // Who was given more since, has to have that at commit too.
+    let noted = |note: &Note| {
+        note.holder == holder && note.permission == permission && note.permissions.still_allow(permission, permissions)
+    };
+    if !notes.iter().any(noted) {
+        notes.push(Note { holder, permission: permission.into(), permissions: Rc::clone(permissions) });
+    }
+}
+
+/// The same for a statement that may write in several organizations: `note_row` says in which it does.
+pub fn expect(table: u32, action: Action, holder: Holder, permission: &str, permissions: &Rc<Permissions>) {
+    EXPECTED.with_borrow_mut(|expected| {
+        add(expected.entry((table, action, holder)).or_default(), holder, permission, permissions);
+    });
+}
+
+/// A row of the holder's organization is written.
+pub fn note_row(table: u32, action: Action, holder: Holder) {
+    EXPECTED.with_borrow(|expected| {
+        for note in expected.get(&(table, action, holder)).into_iter().flatten() {
+            self::note(note.holder, &note.permission, &note.permissions);
         }
     });
 }
 
-/// This transaction changes what somebody is permitted.
-pub fn note_change() {
-    CHANGES.set(true);
+/// This transaction changes what somebody is permitted in this organization; without one, anywhere.
+pub fn note_change(organization: Option<Uuid>) {
+    CHANGES.with_borrow_mut(|changes| match (organization, &mut *changes) {
+        (_, Changes::Everywhere) => (),
+        (Some(organization), Changes::None) => *changes = Changes::In(BTreeSet::from([organization])),
+        (Some(organization), Changes::In(organizations))
+            if organizations.len() < FEW || organizations.contains(&organization) =>
+        {
+            organizations.insert(organization);
+        }
+        _ => *changes = Changes::Everywhere,
+    });
 }
 
 /// Changes of an organization's permissions follow each other: each looks at what the one before has left.
 pub fn one_after_another(organization: Uuid) {
-    const OF_AN_ORGANIZATION: u16 = 1;
-    // The last four bytes of a UUID are random.
-    let (_, random) = organization.as_u64_pair();
-    lock(random as u32, OF_AN_ORGANIZATION, pg_sys::ExclusiveLock);
+    lock(Lock::Organization(number(organization)), pg_sys::ExclusiveLock);
+}
+
+/// The last four bytes of a UUID are random. Two organizations that share a lock only wait for each other.
+fn number(organization: Uuid) -> u32 {
+    organization.as_u64_pair().1 as u32
 }
 
 /// This transaction takes something from whom it acts for: what they have written so far is looked at now, for at commit
@@ -80,8 +123,23 @@ pub fn step_back(holder: Holder) -> Result<()> {
     Ok(())
 }
 
+/// In the order in which they are taken; all but the first at commit.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Lock {
+    /// By who changes its permissions, until the end.
+    Organization(u32),
+    Everybody,
+    /// Of an organization.
+    Commits(u32),
+}
+
 /// Not an advisory lock: anybody could take that, and keep everybody from committing.
-fn lock(object: u32, kind: u16, mode: u32) {
+fn lock(lock: Lock, mode: u32) {
+    let (object, kind) = match lock {
+        Lock::Everybody => (0, 0),
+        Lock::Organization(number) => (number, 1),
+        Lock::Commits(number) => (number, 2),
+    };
     let table = memory::signal();
     if table != 0 {
         // SAFETY: takes a lock that the end of the transaction releases.
@@ -89,6 +147,28 @@ fn lock(object: u32, kind: u16, mode: u32) {
             pg_sys::LockDatabaseObject(pg_sys::Oid::from(table), pg_sys::Oid::from(object), kind, mode as i32);
         }
     }
+}
+
+/// Each is a place in the server's lock table. Who has to do with more organizations takes everybody's lock for all of them.
+const FEW: usize = 16;
+
+/// What a transaction locks to commit that wrote in these organizations and changed permissions in those. Everybody's lock
+/// keeps apart: changes everywhere from all others, and writes in many organizations from any change.
+fn locks(written: &BTreeSet<Uuid>, changes: &Changes) -> BTreeMap<Lock, u32> {
+    let changed = match changes {
+        Changes::None if written.is_empty() => return BTreeMap::new(),
+        Changes::None if written.len() > FEW => return BTreeMap::from([(Lock::Everybody, pg_sys::ShareLock)]),
+        Changes::None => &BTreeSet::new(),
+        Changes::In(organizations) if written.len() <= FEW => organizations,
+        Changes::In(_) | Changes::Everywhere => return BTreeMap::from([(Lock::Everybody, pg_sys::ExclusiveLock)]),
+    };
+    let everybodys = if changed.is_empty() { pg_sys::RowShareLock } else { pg_sys::RowExclusiveLock };
+    let mut locks = BTreeMap::from([(Lock::Everybody, everybodys)]);
+    let of = |organization: &Uuid| Lock::Commits(number(*organization));
+    locks.extend(written.iter().map(|organization| (of(organization), pg_sys::ShareLock)));
+    // In the place of the weaker one.
+    locks.extend(changed.iter().map(|organization| (of(organization), pg_sys::ExclusiveLock)));
+    locks
 }
 
 #[pg_guard]
@@ -99,10 +179,10 @@ unsafe extern "C-unwind" fn transaction_event(event: pg_sys::XactEvent::Type, _a
         pg_sys::XactEvent::XACT_EVENT_COMMIT
         | pg_sys::XactEvent::XACT_EVENT_ABORT
         | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
-            CHANGES.set(false);
+            CHANGES.set(Changes::None);
             STEPPED_BACK.with_borrow_mut(Vec::clear);
-            memory::forget_touched();
-            NOTES.with_borrow_mut(|(_, notes)| notes.clear());
+            NOTES.with_borrow_mut(Vec::clear);
+            EXPECTED.with_borrow_mut(HashMap::clear);
         }
         _ => (),
     }
@@ -123,7 +203,7 @@ unsafe extern "C-unwind" fn savepoint_event(
 
 /// It would commit later, when nobody looks.
 fn before_prepare() {
-    if NOTES.with_borrow(|(_, notes)| !notes.is_empty()) {
+    if NOTES.with_borrow(|notes| !notes.is_empty()) {
         ereport!(
             ERROR,
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -133,13 +213,13 @@ fn before_prepare() {
 }
 
 fn before_commit() {
-    const OF_EVERYBODY: u16 = 0;
-    let changes = CHANGES.get();
-    let writes = NOTES.with_borrow(|(_, notes)| !notes.is_empty());
-    if changes || writes {
-        lock(0, OF_EVERYBODY, if changes { pg_sys::ExclusiveLock } else { pg_sys::ShareLock });
+    let written: BTreeSet<_> = NOTES.with_borrow(|notes| notes.iter().map(|note| note.holder.organization()).collect());
+    for (one, mode) in CHANGES.with_borrow(|changes| locks(&written, changes)) {
+        lock(one, mode);
     }
-    if writes && let Err(error) = look_again() {
+    if !written.is_empty()
+        && let Err(error) = look_again()
+    {
         ErrorReport::from(error).report(PgLogLevel::ERROR);
     }
 }
@@ -147,11 +227,8 @@ fn before_commit() {
 /// Whether all that was noted is permitted still.
 fn look_again() -> Result<()> {
     let generation = memory::generation();
-    let changed = NOTES.with_borrow(|(noted, _)| *noted != generation);
-    if !changed {
-        return Ok(());
-    }
-    let notes = NOTES.with_borrow(|(_, notes)| notes.clone());
+    let is_old = |note: &Note| note.permissions.generation != generation;
+    let notes: Vec<_> = NOTES.with_borrow(|notes| notes.iter().filter(|note| is_old(note)).cloned().collect());
     let stepped_back = STEPPED_BACK.with_borrow(Clone::clone);
     for note in &notes {
         if stepped_back.contains(&note.holder) {
@@ -170,4 +247,77 @@ fn look_again() -> Result<()> {
 
 fn taken(permission: &str) -> CrmError {
     CrmError::forbidden(format!("{permission} was taken from you meanwhile: nothing was saved"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some(numbers: impl IntoIterator<Item = u32>) -> BTreeSet<Uuid> {
+        numbers.into_iter().map(|number| Uuid::from_u128(number.into())).collect()
+    }
+
+    /// Whether one waits for the other, by PostgreSQL's table of conflicts.
+    fn meet(one: &BTreeMap<Lock, u32>, other: &BTreeMap<Lock, u32>) -> bool {
+        const CONFLICTS: [(u32, &[u32]); 4] = [
+            (pg_sys::RowShareLock, &[pg_sys::ExclusiveLock]),
+            (pg_sys::RowExclusiveLock, &[pg_sys::ShareLock, pg_sys::ExclusiveLock]),
+            (pg_sys::ShareLock, &[pg_sys::RowExclusiveLock, pg_sys::ExclusiveLock]),
+            (
+                pg_sys::ExclusiveLock,
+                &[pg_sys::RowShareLock, pg_sys::RowExclusiveLock, pg_sys::ShareLock, pg_sys::ExclusiveLock],
+            ),
+        ];
+        let conflict = |mode, with| CONFLICTS.iter().any(|(held, waits)| *held == mode && waits.contains(&with));
+        one.iter().any(|(lock, mode)| other.get(lock).is_some_and(|with| conflict(*mode, *with)))
+    }
+
+    #[test]
+    fn writers_meet_the_changes_where_they_write_and_nobody_else() {
+        let none = Changes::None;
+        let few = FEW as u32;
+        let writes = |numbers| locks(&numbers, &none);
+        let changes = |numbers| locks(&some([]), &Changes::In(numbers));
+        let everywhere = locks(&some([]), &Changes::Everywhere);
+        assert_eq!(writes(some([])), BTreeMap::new());
+        assert!(!meet(&writes(some([1])), &writes(some([1]))));
+        assert!(!meet(&writes(some([1])), &changes(some([2]))));
+        assert!(!meet(&changes(some([1])), &changes(some([2]))));
+        assert!(meet(&writes(some([1, 2])), &changes(some([2, 3]))));
+        assert!(meet(&writes(some([1])), &everywhere) && meet(&changes(some([1])), &everywhere));
+        assert!(meet(&everywhere, &everywhere));
+        // Who writes in many takes no lock of each.
+        let many = writes(some(0..few + 1));
+        assert_eq!(many.len(), 1);
+        assert!(meet(&many, &changes(some([1]))) && meet(&many, &everywhere));
+        assert!(!meet(&many, &many) && !meet(&many, &writes(some([1]))));
+        assert_eq!(writes(some(0..few)).len(), FEW + 1);
+        // And changes besides.
+        let both = locks(&some([1]), &Changes::In(some([1, 2])));
+        assert!(meet(&both, &writes(some([1]))) && meet(&both, &writes(some([2]))) && !meet(&both, &writes(some([3]))));
+        assert!(meet(&both, &many) && meet(&both, &both));
+        let both = locks(&some(0..few + 1), &Changes::In(some([1])));
+        assert!(meet(&both, &writes(some([99]))) && meet(&both, &changes(some([99]))));
+    }
+
+    #[test]
+    fn everybodys_lock_comes_first() {
+        let order: Vec<_> = locks(&some([7, 3]), &Changes::In(some([5]))).into_keys().collect();
+        let commits = [3, 5, 7].map(Lock::Commits);
+        assert_eq!(order, [&[Lock::Everybody][..], &commits].concat());
+    }
+
+    #[test]
+    fn changes_in_many_organizations_are_changes_everywhere() {
+        let changes_in = |numbers: std::ops::Range<u32>| {
+            CHANGES.set(Changes::None);
+            some(numbers).into_iter().for_each(|organization| note_change(Some(organization)));
+            CHANGES.take()
+        };
+        assert!(matches!(changes_in(0..FEW as u32), Changes::In(organizations) if organizations.len() == FEW));
+        assert!(matches!(changes_in(0..FEW as u32 + 1), Changes::Everywhere));
+        note_change(None);
+        note_change(Some(Uuid::from_u128(1)));
+        assert!(matches!(CHANGES.take(), Changes::Everywhere));
+    }
 }

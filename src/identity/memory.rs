@@ -5,18 +5,17 @@
 //! a change of the catalog, and they listen at the start of every transaction. So what is remembered is what a query would
 //! find; it costs no query.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByPostgres, heap_tuple::PgHeapTuple};
 
-use super::principal::Principal;
+use super::principal::from_pg;
 use crate::access::race;
 use crate::db;
 use crate::error::Result;
+use crate::records::row::{self, Images};
 
 /// Grows whenever something was changed.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
@@ -31,7 +30,7 @@ static SIGNAL: AtomicU32 = AtomicU32::new(0);
 static WATCHED: [AtomicU32; TRIGGERS] = [const { AtomicU32::new(0) }; TRIGGERS];
 
 /// How many triggers there have to be.
-const TRIGGERS: usize = 20;
+const TRIGGERS: usize = 29;
 
 /// Whether all of them are in place; looked at again whenever one of the tables was altered.
 static TRIGGERS_SEEN: AtomicU8 = AtomicU8::new(UNKNOWN);
@@ -155,48 +154,19 @@ pub fn signal() -> u32 {
     }
 }
 
-thread_local! {
-    /// Tables in which this transaction met a row to write.
-    static TOUCHED: RefCell<BTreeSet<u32>> = const { RefCell::new(BTreeSet::new()) };
-}
-
-/// A row trigger of a table that many may write meets a row.
-pub fn touch(trigger: &PgTrigger) {
-    TOUCHED.with_borrow_mut(|touched| touched.insert(relation(trigger)));
-}
-
-/// The end of the transaction.
-pub fn forget_touched() {
-    TOUCHED.with_borrow_mut(BTreeSet::clear);
-}
-
-/// Whether a client's statement found no row: it is no news for anybody, however often it is sent. Of others it is not known,
-/// for row triggers do not fire where rows arrive by replication.
-fn touches_nothing(trigger: &PgTrigger) -> bool {
-    // SAFETY: reads a setting.
-    let fires = unsafe { pg_sys::SessionReplicationRole } == pg_sys::SESSION_REPLICATION_ROLE_ORIGIN as i32;
-    fires && Principal::current().is_some() && !TOUCHED.with_borrow(|touched| touched.contains(&relation(trigger)))
-}
-
-fn relation(trigger: &PgTrigger) -> u32 {
-    // SAFETY: the trigger manager hands in an open relation.
-    unsafe { (*trigger.trigger_data().tg_relation).rd_id.to_u32() }
-}
-
 #[pg_trigger(sql = false)]
 fn announce<'a>(
     trigger: &'a PgTrigger<'a>,
 ) -> std::result::Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
-    let arguments = trigger.extra_args().unwrap_or_default();
-    let says = |word: &str| arguments.iter().any(|argument| argument == word);
-    // The events for which a row trigger calls `touch`.
-    let event = trigger.event();
-    let is_seen = (says("rows") && !event.fired_by_truncate()) || (says("updates") && event.fired_by_update());
-    if is_seen && touches_nothing(trigger) {
-        return Ok(None);
-    }
-    if says("permissions") {
-        race::note_change();
+    row::answer(announced(trigger).map(|()| None))
+}
+
+/// The trigger's arguments: `permissions` where what somebody may do depends on the table; of a row also the column that
+/// says in which organization.
+fn announced(trigger: &PgTrigger) -> Result<()> {
+    let mut arguments = trigger.extra_args().unwrap_or_default().into_iter();
+    if arguments.next().is_some_and(|word| word == "permissions") {
+        note_change(trigger, arguments.next().filter(|_| trigger.event().fired_for_row()))?;
     }
     ANNOUNCER.store(transaction().into_inner(), Relaxed);
     let signal = signal();
@@ -204,5 +174,18 @@ fn announce<'a>(
         // SAFETY: an existing relation.
         unsafe { pg_sys::CacheInvalidateRelcacheByRelid(pg_sys::Oid::from(signal)) };
     }
-    Ok(None)
+    Ok(())
+}
+
+/// The trigger comes after the row: what it sees was written.
+fn note_change(trigger: &PgTrigger, column: Option<String>) -> Result<()> {
+    let Some(column) = column else {
+        race::note_change(None);
+        return Ok(());
+    };
+    let Images { old, new } = Images::of(trigger)?;
+    for row in [old, new].iter().flatten() {
+        race::note_change(row.get::<pgrx::Uuid>(&column)?.map(from_pg));
+    }
+    Ok(())
 }

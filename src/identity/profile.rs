@@ -12,7 +12,6 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
-use super::memory;
 use super::principal::{Principal, from_pg, needs_identity};
 use crate::access::grants::Scope;
 use crate::access::permissions::everywhere;
@@ -29,7 +28,6 @@ fn guard_profile<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a
     if !trigger.event().fired_for_row() {
         return row::answer(outcome.map(|()| None));
     }
-    memory::touch(trigger);
     row::answer(outcome.and_then(|()| Ok(Some(Rows::of(trigger)?.new))))
 }
 
@@ -73,18 +71,15 @@ fn check_user(principal: &Principal, row: Option<Option<Uuid>>) -> Result<()> {
 }
 
 fn check_organization(principal: &Principal, row: Option<Option<Uuid>>) -> Result<()> {
-    let mut permitted = vec![];
-    for (holder, permissions) in everywhere(principal)? {
-        if permissions.scope(UPDATE) == Some(Scope::All) {
-            race::note(holder, UPDATE, &permissions);
-            permitted.push(holder.organization());
-        }
-    }
-    match row {
-        None if permitted.is_empty() => Err(not_permitted(principal, UPDATE)),
-        Some(row) if row.is_none_or(|organization| !permitted.contains(&organization)) => {
-            Err(CrmError::forbidden(format!("{UPDATE} is not permitted to you there: work in that organization")))
-        }
-        _ => Ok(()),
-    }
+    let mut permitted = everywhere(principal)?;
+    permitted.retain(|(_, permissions)| permissions.scope(UPDATE) == Some(Scope::All));
+    let Some(row) = row else {
+        return if permitted.is_empty() { Err(not_permitted(principal, UPDATE)) } else { Ok(()) };
+    };
+    let found = permitted.iter().find(|(holder, _)| Some(holder.organization()) == row);
+    let (holder, permissions) = found.ok_or_else(|| {
+        CrmError::forbidden(format!("{UPDATE} is not permitted to you there: work in that organization"))
+    })?;
+    race::note(*holder, UPDATE, permissions);
+    Ok(())
 }

@@ -8,13 +8,13 @@ use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::row;
+use super::row::{self, Row};
 use crate::access::grants::Scope;
-use crate::access::permissions::everywhere;
+use crate::access::permissions::{Holder, everywhere};
 use crate::access::policy::not_permitted;
 use crate::access::race;
 use crate::error::{CrmError, Result};
-use crate::identity::principal::{Principal, needs_identity, outer_user};
+use crate::identity::principal::{Principal, from_pg, needs_identity, outer_user};
 
 /// The argument of the trigger on a table whose rows have no owner: only who may do it to all of them may do it.
 pub const UNOWNED: &str = "unowned";
@@ -29,17 +29,73 @@ fn check(trigger: &PgTrigger) -> Result<()> {
         return Ok(());
     }
     let Some(principal) = identified()? else { return Ok(()) };
-    let permission = permission(trigger)?;
+    let (permission, action) = (permission(trigger)?, Action::of(trigger));
     let arguments = trigger.extra_args().unwrap_or_default();
-    let least = if arguments.get(1).is_some_and(|kind| kind == UNOWNED) { Scope::All } else { Scope::Own };
+    let unowned = arguments.get(1).is_some_and(|kind| kind == UNOWNED);
+    let least = if unowned { Scope::All } else { Scope::Own };
+    // Where several organizations come into question, the row triggers say which is meant. None of them sees what is deleted
+    // where rows have no owner, and those of partitions have another table.
+    let rows_tell = principal.org_id().is_none() && !(unowned && action == Action::Delete) && !has_partitions(trigger);
     let mut permitted = false;
     for (holder, permissions) in everywhere(&principal)? {
         if permissions.scope(&permission).is_some_and(|scope| scope >= least) {
-            race::note(holder, &permission, &permissions);
+            if rows_tell {
+                race::expect(table(trigger), action, holder, &permission, &permissions);
+            } else {
+                race::note(holder, &permission, &permissions);
+            }
             permitted = true;
         }
     }
     if permitted { Ok(()) } else { Err(not_permitted(&principal, &permission)) }
+}
+
+/// A row is written. By what permission was found before the statement, where somebody may write in several organizations.
+pub fn note_row(trigger: &PgTrigger, principal: &Principal, row: &Row) -> Result<()> {
+    if principal.org_id().is_none()
+        && let Some(organization) = row.get::<pgrx::Uuid>("org_id")?
+        && let Some(holder) = Holder::of(principal, from_pg(organization))
+    {
+        race::note_row(table(trigger), Action::of(trigger), holder);
+    }
+    Ok(())
+}
+
+/// Or tables that inherit from it.
+fn has_partitions(trigger: &PgTrigger) -> bool {
+    // SAFETY: the trigger manager hands in an open relation.
+    unsafe { (*(*trigger.trigger_data().tg_relation).rd_rel).relhassubclass }
+}
+
+fn table(trigger: &PgTrigger) -> u32 {
+    // SAFETY: the trigger manager hands in an open relation.
+    unsafe { (*trigger.trigger_data().tg_relation).rd_id.to_u32() }
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Action {
+    Create,
+    Update,
+    Delete,
+}
+
+impl Action {
+    fn of(trigger: &PgTrigger) -> Self {
+        let event = trigger.event();
+        match () {
+            () if event.fired_by_insert() => Self::Create,
+            () if event.fired_by_update() => Self::Update,
+            () => Self::Delete,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
 }
 
 /// Who is writing; `None` for those who need no identity.
@@ -52,15 +108,9 @@ pub fn identified() -> Result<Option<std::rc::Rc<Principal>>> {
 
 /// The permission that the statement needs on the resource which is the trigger's first argument.
 pub fn permission(trigger: &PgTrigger) -> Result<String> {
-    let event = trigger.event();
-    let action = match () {
-        () if event.fired_by_insert() => "create",
-        () if event.fired_by_update() => "update",
-        () => "delete",
-    };
     let resource = trigger.extra_args().ok().and_then(|arguments| arguments.into_iter().next());
     let resource = resource.ok_or_else(|| CrmError::internal("the trigger does not name its resource"))?;
-    Ok(format!("{resource}.{action}"))
+    Ok(format!("{resource}.{}", Action::of(trigger).name()))
 }
 
 /// Whether a foreign key's own action (on delete set null) is writing: what that needs, the first statement was asked. It

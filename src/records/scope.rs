@@ -6,7 +6,7 @@ use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::guard::{by_foreign_key, identified, permission};
+use super::guard::{by_foreign_key, identified, note_row, permission};
 use super::row::{self, Images, Row};
 use crate::access::permissions::{self, Holder};
 use crate::access::policy::not_permitted;
@@ -38,7 +38,7 @@ fn check(trigger: &PgTrigger, old: &Row) -> Result<()> {
     let scope = permissions.scope(&permission).ok_or_else(|| not_permitted(&principal, &permission))?;
     let owner = old.get::<pgrx::Uuid>("owner_id")?.map(from_pg);
     if holder.reaches(&permissions, scope, owner) {
-        return Ok(());
+        return note_row(trigger, &principal, old);
     }
     Err(CrmError::forbidden(format!("you may see this row, but {permission} reaches only {}", reach(scope.name()))))
 }

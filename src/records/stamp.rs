@@ -5,6 +5,7 @@ use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use super::guard;
 use super::row::{self, Row, Rows};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, to_pg};
@@ -21,6 +22,9 @@ fn stamped(trigger: &PgTrigger) -> Result<Row> {
     match old {
         None => stamp_insert(&mut new, principal.as_deref(), now)?,
         Some(old) => stamp_update(&mut new, &old, principal.as_deref(), now)?,
+    }
+    if let Some(principal) = principal {
+        guard::note_row(trigger, &principal, &new)?;
     }
     Ok(new)
 }

@@ -216,12 +216,16 @@ select matches(
 )
 from tests.queries;
 set local enable_parallel_hash = off;
+set local parallel_tuple_cost = 10;
+set local enable_nestloop = off;
+set local enable_mergejoin = off;
 select matches(
     tests.executed_in_parallel($$
-        select count(*) from (select id, owner_id from tests.scoped where status = 'active') as a
-        join (select id, owner_id from tests.scoped where account_id is not null) as b using (id, owner_id)
-    $$), 'Gather.*Hash Join.*Parallel (?!.*Parallel Hash).*Hash.*Row Scope', 'also where each worker reads one side whole'
+        select count(*) from tests.scoped as a join tests.scoped as b using (org_id, id, owner_id) where b.status = 'inactive'
+    $$), 'Gather.*Hash Join.*-> +Hash .*Custom Scan \(Row Scope\) on scoped b [^\n]*\n *-> +Bitmap Heap Scan', 'also where each worker reads one side whole'
 );
+reset enable_nestloop;
+reset enable_mergejoin;
 reset enable_parallel_hash;
 set local parallel_setup_cost = 1000;
 set local parallel_tuple_cost = 0.1;

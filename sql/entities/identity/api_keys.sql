@@ -30,7 +30,9 @@ comment on column crm_private.api_keys.org_id is 'Null for a platform key.';
 comment on column crm_private.api_keys.hash is 'SHA-256 of the whole key, which holds 256 random bits.';
 comment on column crm_private.api_keys.scopes is 'Permissions, resource.action; * stands for any.';
 
-create trigger _900_announce after update or delete or truncate on crm_private.api_keys
+create trigger _900_announce after update or delete on crm_private.api_keys
+    for each row execute function crm_private.announce('permissions', 'org_id');
+create trigger _900_announce_truncate after truncate on crm_private.api_keys
     for each statement execute function crm_private.announce('permissions');
 
 -- Apart from the keys: noting a use must not make every backend forget what it knows of the key.
@@ -61,6 +63,7 @@ create trigger _900_announce after insert or update or delete or truncate on crm
 
 -- Also where rows arrive by replication.
 alter table crm_private.api_keys enable always trigger _900_announce;
+alter table crm_private.api_keys enable always trigger _900_announce_truncate;
 alter table crm_private.platform_members enable always trigger _900_announce;
 
 alter table crm_private.api_keys enable row level security, force row level security;

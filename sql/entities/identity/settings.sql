@@ -90,8 +90,10 @@ comment on table crm_private.identity_changes is 'Empty: its relation cache entr
 
 create trigger _900_announce after update or delete or truncate on crm_private.settings
     for each statement execute function crm_private.announce();
-create trigger _900_announce after update or delete or truncate on crm.organizations
-    for each statement execute function crm_private.announce('permissions', 'updates');
+create trigger _900_announce after update or delete on crm.organizations
+    for each row execute function crm_private.announce('permissions', 'id');
+create trigger _900_announce_truncate after truncate on crm.organizations
+    for each statement execute function crm_private.announce('permissions');
 create trigger _900_announce_delete after delete or truncate on crm.users
     for each statement execute function crm_private.announce('permissions');
 -- A new name or picture makes nobody somebody else, and anybody may change theirs as often as they like.
@@ -100,15 +102,19 @@ create trigger _900_announce after update on crm.users
     when (new.status <> old.status or new.id <> old.id)
     execute function crm_private.announce('permissions');
 -- Also a new one: it can end being a member of one organization only, where nothing else says which is meant.
-create trigger _900_announce after insert or update or delete or truncate on crm.memberships
+create trigger _900_announce after insert or update or delete on crm.memberships
+    for each row execute function crm_private.announce('permissions', 'org_id');
+create trigger _900_announce_truncate after truncate on crm.memberships
     for each statement execute function crm_private.announce('permissions');
 
 -- Also where rows arrive by replication.
 alter table crm_private.settings enable always trigger _900_announce;
 alter table crm.organizations enable always trigger _900_announce;
+alter table crm.organizations enable always trigger _900_announce_truncate;
 alter table crm.users enable always trigger _900_announce_delete;
 alter table crm.users enable always trigger _900_announce;
 alter table crm.memberships enable always trigger _900_announce;
+alter table crm.memberships enable always trigger _900_announce_truncate;
 
 create table crm_private.schema_version (
     version text not null,

@@ -240,6 +240,122 @@ select tests.say('b', 'set lock_timeout = ''200ms''') \g /dev/null
 alter system set synchronous_standby_names = 'nobody';
 select pg_reload_conf() \g /dev/null
 select count(tests.run(id)) as ran from tests.runs where mode = 'held' \gset
+
+-- Who is committing is waited for by whom it concerns, and by nobody else: a change in Acme holds up no write in Borg.
+begin;
+select tests.register('bob', 'Borg');
+select tests.hire('eve', 'Acme', 'sales');
+select tests.hire('mul', 'Acme', 'owner'), tests.join('mul', 'Borg', 'owner');
+select tests.make_role('Acme', 'held', 10, 'accounts.read all'), tests.make_role('Acme', 'moves', 10, '');
+select tests.make_group('Acme', 'Held', '{eve}', 'accounts.read all', '{read_only}');
+select tests.make_key('Acme', 'held', '{contacts.read}');
+-- More organizations than anybody locks one by one.
+with made as (insert into crm.organizations (name, slug) select 'Many ' || n, 'many-' || n from generate_series(1, 20) as n returning id)
+insert into crm.memberships (org_id, user_id, role) select id, tests.user_id('mul'), 'owner' from made;
+update crm.organizations set plan = 'enterprise';
+select count(tests.token(person, organization)) from (values ('ann', 'Acme'), ('bob', 'Borg'), ('mul', null)) as known (person, organization);
+
+create table tests.writes (what text);
+grant insert on tests.writes to public;
+create table tests.held (id serial, by text, statements text[], acme_waits boolean, borg_waits boolean, sentence text);
+insert into tests.held (by, statements, acme_waits, borg_waits, sentence) values
+    ('ann', '{"insert into crm.role_permissions (role, permission) values (''held'', ''contacts.read'')"}', true, false, 'a permission more'),
+    ('ann', '{"update crm.role_permissions set scope = ''own'' where role = ''held''"}', true, false, 'a permission made narrower'),
+    ('ann', '{"delete from crm.role_permissions where role = ''held''"}', true, false, 'a permission taken'),
+    ('ann', '{"insert into crm.role_permissions (org_id, role, permission) values (null, ''held'', ''accounts.read'')
+        on conflict (org_id, role, permission) do update set scope = excluded.scope"}', true, false, 'an upsert that names no organization'),
+    ('ann', '{"update crm.roles set rank = 9 where name = ''held''"}', true, false, 'a rank'),
+    ('ann', '{"delete from crm.groups where name = ''Held''"}', true, false, 'a group deleted, with what it gave'),
+    ('ann', '{"select crm.set_member_role(tests.user_id(''eve''), ''held'')"}', true, false, 'a member''s role'),
+    ('ann', '{"update crm.organizations set country = ''FR''"}', true, false, 'the organization''s country'),
+    ('ann', '{"insert into crm.contacts (last_name) values (''held'')"}', false, false, 'a write'),
+    ('mul', '{"insert into crm.contacts (org_id, last_name) select id, ''held'' from crm.organizations where slug like ''many-%''"}', false, false,
+        'a write in many organizations'),
+    (null, '{"update crm_private.api_keys set revoked_at = now() where name = ''held''"}', true, false, 'a key revoked'),
+    (null, '{"insert into crm.memberships (org_id, user_id, role) select tests.org_id(''Acme''), tests.user_id(''bob''), ''held''"}', true, false, 'a member more'),
+    (null, '{"delete from crm.memberships where user_id = tests.user_id(''eve'')"}', true, false, 'a member deleted'),
+    (null, '{"savepoint one","update crm.roles set rank = 8 where name = ''held''","rollback to one","update crm.roles set rank = 7 where name = ''held''"}',
+        true, false, 'a second try'),
+    (null, '{"set local session_replication_role = replica","update crm.roles set rank = 8 where name = ''held''"}', true, false, 'what comes by replication'),
+    (null, '{"alter table crm.roles disable trigger _400_delegation","update crm.roles set rank = 7 where name = ''held''","alter table crm.roles enable trigger _400_delegation"}',
+        true, false, 'what other triggers do not see'),
+    (null, '{"update crm.roles set rank = 8 where name = ''held''","update crm.memberships set role = role where org_id = tests.org_id(''Borg'')"}', true, true, 'a change in both'),
+    (null, '{"set local session_replication_role = replica","update crm.roles set org_id = tests.org_id(''Borg'') where name = ''moves''"}', true, true,
+        'a role that moves from one to the other'),
+    (null, '{"update crm.roles set rank = rank where name = ''owner'' and org_id in (select id from crm.organizations where slug like ''many-%'')"}', true, true,
+        'changes in many others'),
+    (null, '{"update crm.built_in_permissions set scope = scope"}', true, true, 'a change everywhere'),
+    (null, '{"update crm.roles set rank = 8 where name = ''held''","update crm.built_in_permissions set scope = scope"}', true, true, 'a change here and one everywhere'),
+    (null, '{"update crm.users set status = ''disabled'' where id = tests.user_id(''eve'')"}', true, true, 'a user disabled'),
+    (null, '{"update crm.roles set rank = rank where false","update crm.memberships set role = role where false"}', false, false, 'a change of nothing'),
+    (null, '{"truncate crm_private.api_keys cascade"}', true, true, 'a table truncated');
+commit;
+
+create function tests.begin_for(who text, person text) returns void language plpgsql as $$
+begin
+    if person = 'mul' then
+        perform tests.say(who, 'begin'), tests.say(who, 'set local role crm_multi'), tests.say(who, format('select crm.authenticate(%L)', tests.token('mul')));
+    elsif person is null then
+        perform tests.say(who, 'begin');
+    else
+        perform tests.begin_as(who, format('crm.authenticate(%L)', tests.token(person, case person when 'bob' then 'Borg' else 'Acme' end)));
+    end if;
+end
+$$;
+-- a commits what it did, and stays in that. Whether b waits with what it does meanwhile: statements, each with who makes it before a colon.
+create function tests.hold(by text, statements text[], others text[], waits boolean[], sentence text) returns void language plpgsql as $$
+declare
+    statement text;
+    said text;
+    holds boolean := false;
+begin
+    perform tests.begin_for('a', by);
+    foreach statement in array statements || '{"insert into tests.writes values (''a write'')","set local synchronous_commit = on"}' loop
+        said := tests.say('a', statement);
+        if said ~ '^[0-9A-Z]{4}[0-9] ' then
+            raise exception '%: %', sentence, said;
+        end if;
+    end loop;
+    perform public.dblink_send_query('a', 'commit');
+    for i in 1..500 loop
+        holds := exists (select from pg_stat_activity where pid = (select pid from tests.sessions where name = 'a') and wait_event = 'SyncRep');
+        exit when holds;
+        perform pg_sleep(0.01), pg_stat_clear_snapshot();
+    end loop;
+    for i in 1..cardinality(others) loop
+        perform tests.begin_for('b', nullif(split_part(others[i], ':', 1), ''));
+        said := tests.say('b', split_part(others[i], ':', 2));
+        if said !~ '^[0-9A-Z]{4}[0-9] ' then
+            said := tests.say('b', 'commit');
+        end if;
+        perform tests.say('b', 'rollback');
+        insert into tests.results (had, wanted, sentence) values (
+            case when not holds then 'a is not committing' when said like '55P03 %' then 'waits' when said = 'COMMIT' then 'goes on' else said end,
+            case when waits[i] then 'waits' else 'goes on' end, format('while %s commits %s: %s', coalesce(by, 'the DBA'), sentence, others[i])
+        );
+    end loop;
+    perform pg_cancel_backend((select pid from tests.sessions where name = 'a'));
+    perform * from public.dblink_get_result('a', false) as t (said text);
+    perform * from public.dblink_get_result('a', false) as t (said text);
+    perform tests.say('a', 'rollback');
+end
+$$;
+select count(tests.hold(
+    by, statements, '{ann:insert into crm.contacts (last_name) values (''meanwhile''),bob:insert into crm.contacts (last_name) values (''meanwhile'')}',
+    array[acme_waits, borg_waits], sentence
+)) as held
+from (select * from tests.held order by id) as held \gset
+-- And the other way round: a change waits for who writes where it is made.
+select count(tests.hold(
+    writer, array[format('insert into crm.contacts (org_id, last_name) select id, ''held'' from crm.organizations where id = any (%L)', organizations)],
+    '{ann:update crm.roles set rank = 5 where name = ''held'',bob:update crm.organizations set country = ''NL'' where id = crm.current_org_id(),:update crm.built_in_permissions set scope = scope}', waits, sentence
+)) as held
+from (values
+    ('ann', array[tests.org_id('Acme')], '{true,false,true}'::boolean[], 'a write in Acme'),
+    ('bob', array[tests.org_id('Borg')], '{false,true,true}', 'a write in Borg'),
+    ('mul', (select array_agg(id) from crm.organizations), '{true,true,true}', 'a write in all of theirs')
+) as writes (writer, organizations, waits, sentence) \gset
+
 alter system reset synchronous_standby_names;
 select pg_reload_conf(), tests.say('b', 'set lock_timeout = ''2s''') \g /dev/null
 \set ON_ERROR_STOP on
@@ -342,10 +458,104 @@ call tests.script('role', 'a key by who may make keys no more', array[
     array['b', 'update crm.memberships set status = ''ended'', ended_at = now() where user_id = %1$L', 'UPDATE 1'], array['a', 'commit', '42501'],
     array['b', 'update crm_private.api_keys set revoked_at = now() where name = ''late''', 'UPDATE 0']
 ]);
+-- The change comes while the question what they may do is being answered, from what was committed before it.
+create procedure tests.while_it_is_asked() language plpgsql as $$
+declare
+    made constant integer := tests.prepare_run(null, 'role', 'asked');
+    run tests.runs;
+    waiting boolean;
+    said text;
+begin
+    commit;
+    select * into run from tests.runs where id = made;
+    perform tests.begin_as('a', run.authenticate);
+    perform tests.say('c', 'begin'), tests.say('c', 'lock table crm.group_members in access exclusive mode');
+    perform public.dblink_send_query('a', 'do $do$ begin perform crm.create_api_key(''asked'', ''{contacts.update}''); end $do$');
+    for i in 1..200 loop
+        waiting := exists (
+            select from pg_locks
+            where pid = (select pid from tests.sessions where name = 'a') and relation = 'crm.group_members'::regclass and not granted
+        );
+        exit when waiting;
+        perform pg_sleep(0.01);
+    end loop;
+    said := tests.say('b', format('update crm.memberships set role = ''read_only'' where user_id = %L', run.user_id));
+    perform tests.say('c', 'rollback');
+    select r.said into said from public.dblink_get_result('a', false) as r (said text);
+    perform * from public.dblink_get_result('a', false) as r (said text);
+    insert into tests.results (had, wanted, sentence) values
+        (waiting::text, 'true', 'the question waits, with what it looks at decided'),
+        (said, 'DO', 'and is answered by that'),
+        (left(tests.say('a', 'commit'), 5), '42501', 'what was taken while it was asked is missed at commit');
+    perform tests.say('a', 'rollback');
+end
+$$;
+call tests.while_it_is_asked();
+
 call tests.script('role', 'in two transactions', array[
     array['a', 'as themselves', ''], array['a', :'write', 'UPDATE 1'], array['a', 'commit and chain', 'COMMIT'],
     array['b', 'delete from crm.role_permissions where role = %2$L', ''], array['a', 'commit', 'COMMIT']
 ]);
+
+-- In several organizations at once: what is taken in one of them concerns what was written there.
+begin;
+create table crm.held_vehicles (org_id uuid not null, id uuid not null default gen_random_uuid(), plate text, primary key (org_id, id));
+create table crm.held_parts (org_id uuid not null, id uuid not null default gen_random_uuid(), plate text, owner_id uuid, primary key (org_id, id)) partition by hash (org_id);
+create table crm.held_parts_all partition of crm.held_parts for values with (modulus 1, remainder 0);
+alter table crm.held_vehicles owner to crm_owner;
+alter table crm.held_parts owner to crm_owner;
+alter table crm.held_parts_all owner to crm_owner;
+select crm.enroll('crm.held_vehicles'), crm.enroll('crm.held_parts');
+select tests.hire('two', 'Acme', 'admin'), tests.join('two', 'Borg', 'admin');
+select count(tests.token('two'));
+create function tests.multi(statements text[], wanted text[], sentence text) returns void language plpgsql as $$
+declare
+    organizations constant text[] := '{Acme,Borg}';
+    statement text;
+    said text;
+begin
+    for i in 1..2 loop
+        perform tests.say('b', 'delete from crm.contacts where last_name like ''two%''; delete from crm.held_vehicles; delete from crm.held_parts');
+        perform tests.say('b', format('insert into %s values (tests.org_id(''Borg''), gen_random_uuid(), ''old'')', target))
+        from unnest('{crm.held_vehicles,crm.held_parts}'::text[]) as target;
+        perform tests.say('b', 'insert into crm.contacts (org_id, last_name) values (tests.org_id(''Borg''), ''two, old''), (tests.org_id(''Acme''), ''two, here'')');
+        perform tests.say('a', 'begin'), tests.say('a', 'set local role crm_multi'), tests.say('a', format('select crm.authenticate(%L)', tests.token('two')));
+        foreach statement in array statements loop
+            said := tests.say('a', statement);
+            if said ~ '^[0-9A-Z]{4}[0-9] ' then
+                raise exception '%: %', statement, said;
+            end if;
+        end loop;
+        perform tests.say('b', format('update crm.memberships set role = ''read_only'' where user_id = tests.user_id(''two'') and org_id = tests.org_id(%L)', organizations[i]));
+        said := tests.say('a', 'commit');
+        perform tests.say('a', 'rollback'), tests.say('b', 'update crm.memberships set role = ''admin'' where user_id = tests.user_id(''two'')');
+        insert into tests.results (had, wanted, sentence) values
+            (case said when 'COMMIT' then 'is saved' else left(said, 5) end, wanted[i], format('%s, and the permission is taken in %s', sentence, organizations[i]));
+    end loop;
+end
+$$;
+commit;
+\set insert 'insert into crm.contacts (org_id, last_name) values (tests.org_id(''Borg''), ''two'')'
+select count(tests.multi(statements, wanted, sentence)) as ran
+from (values
+    (array[:'insert'], '{is saved,42501}'::text[], 'a row is added in Borg'),
+    (array['update crm.contacts set title = ''new'' where last_name = ''two, old'''], '{is saved,42501}', 'a row of Borg''s is changed'),
+    (array['delete from crm.contacts where last_name = ''two, old'''], '{is saved,42501}', 'a row of Borg''s is deleted'),
+    (array['update crm.contacts set title = ''new'' where last_name = ''two, old''', 'delete from crm.contacts where last_name = ''two, here'''], '{42501,42501}', 'a row in each'),
+    (array['update crm.contacts set title = ''new'' where false', 'update crm.contacts set title = ''new'' where last_name = ''two, old'''], '{is saved,42501}',
+        'no row, and then one of Borg''s'),
+    (array['delete from crm.contacts where false'], '{is saved,is saved}', 'no row'),
+    (array['savepoint one', 'rollback to one', :'insert'], '{is saved,42501}', 'a row is added after a savepoint'),
+    (array[:'insert', 'insert into crm.contacts (org_id, id, last_name) select org_id, id, last_name from crm.contacts where last_name = ''two, old''
+        on conflict (org_id, id) do update set title = ''new'''], '{is saved,42501}', 'an upsert in Borg'),
+    (array['update crm.organizations set country = ''NL'' where slug = ''borg'''], '{is saved,42501}', 'Borg''s country'),
+    (array['insert into crm.held_vehicles (org_id) values (tests.org_id(''Borg''))'], '{is saved,42501}', 'a vehicle is added in Borg'),
+    (array['update crm.held_vehicles set plate = ''new'''], '{is saved,42501}', 'a vehicle of Borg''s is changed'),
+    -- It is not seen which rows go where they have no owner, nor by what statement a partition's row is written.
+    (array['delete from crm.held_vehicles'], '{42501,42501}', 'a vehicle of Borg''s is deleted'),
+    (array['insert into crm.held_parts (org_id) values (tests.org_id(''Borg''))'], '{42501,42501}', 'a row is added to a partition in Borg'),
+    (array['delete from crm.held_parts'], '{42501,42501}', 'a row of a partition is deleted')
+) as written (statements, wanted, sentence) \gset
 
 -- Nobody holds up others -----------------------------------------------------------------------------------------------------
 
