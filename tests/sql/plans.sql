@@ -233,10 +233,14 @@ create function tests.called_per_row(query text) returns text language sql as $$
     from tests.nodes(query) as node, jsonb_each_text(node) as part (name, condition)
     where (name ~ ' Cond$|Filter$|^Sort Key$' and condition ~ '\mcrm(_private)?\.|SubPlan') or (name = 'Parent Relationship' and condition = 'SubPlan')
 $$;
--- What is asked of ours before the scans begin.
+-- What is asked of ours before the scans begin: all that one node asks, in one line.
 create function tests.questions(query text) returns text[] language sql as $$
-    select array_agg(substring(node ->> 'Output' from 'crm\.[^"]*') order by substring(node ->> 'Output' from 'crm\.[^"]*') collate "C")
-    from tests.nodes('(verbose) ' || query) as node where node ->> 'Parent Relationship' = 'InitPlan'
+    select array_agg(asked order by asked collate "C")
+    from tests.nodes('(verbose) ' || query) as node,
+        lateral (
+            select string_agg(substring(output from 'crm\.(.*)::text'), ' ' order by output collate "C") from jsonb_array_elements_text(node -> 'Output') as output
+        ) as asks (asked)
+    where node ->> 'Parent Relationship' = 'InitPlan'
 $$;
 select tests.reads_by_index('ann', 'all');
 select isnt(
@@ -262,17 +266,23 @@ set local plan_cache_mode = force_generic_plan;
 prepare newest (int) as select * from crm.contacts order by created_at desc, id desc limit $1;
 select tests.pages_by_index('execute newest (50)', 'ann''s newest contacts by a generic plan');
 
--- Each question is asked once per statement.
+-- Each question is asked once per statement, and all of them by one node.
 select is(
-    tests.questions('select * from crm.contacts'), array[
-        'crm.all_scope_org_id(''contacts.read''::text)', 'crm.permitted_org_id(''contacts.read''::text)', 'crm.scope_user_ids(''contacts.read''::text)'
-    ], 'what is permitted is asked once per statement'
+    tests.questions('select * from crm.contacts'), array[$$all_scope_org_id('contacts.read' permitted_org_id('contacts.read' scope_user_ids('contacts.read'$$],
+    'what is permitted is asked once per statement'
+);
+select is(
+    tests.questions('select c.id from crm.contacts as c join crm.accounts as a using (org_id)'),
+    array[$$all_scope_org_id('accounts.read' all_scope_org_id('contacts.read' permitted_org_id('accounts.read' permitted_org_id('contacts.read' scope_user_ids('accounts.read' scope_user_ids('contacts.read'$$],
+    'also of several tables'
+);
+select is(
+    cardinality(tests.questions('update crm.contacts set title = title where id = org_id returning id')), 1, 'and of a change'
 );
 select tests.become('ann');
 select is(
     tests.questions('select * from crm.contacts'), array[
-        'crm.all_scope_org_ids(''contacts.read''::text)', 'crm.current_user_id()', 'crm.permitted_org_ids(''contacts.read''::text)',
-        'crm.team_scope_keys(''contacts.read''::text)'
+        $$all_scope_org_ids('contacts.read'$$, $$permitted_org_ids('contacts.read'$$, $$team_scope_keys('contacts.read'$$, null
     ], 'also across organizations'
 );
 select is(tests.called_per_row('select * from crm.contacts'), null, 'and never per row');
