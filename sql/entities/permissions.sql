@@ -84,9 +84,12 @@ create policy built_in_permissions_all_owner on crm.built_in_permissions for all
 
 grant select on crm.permissions, crm.built_in_roles, crm.built_in_permissions to crm_app, crm_definer, crm_backup;
 
-create trigger _900_announce after insert or update or delete or truncate on crm.built_in_permissions
+create trigger _900_announce after insert or update or delete on crm.built_in_permissions
+    for each row execute function crm_private.announce('permissions');
+create trigger _900_announce_truncate after truncate on crm.built_in_permissions
     for each statement execute function crm_private.announce('permissions');
 alter table crm.built_in_permissions enable always trigger _900_announce;
+alter table crm.built_in_permissions enable always trigger _900_announce_truncate;
 
 comment on table crm.permissions is 'What roles and groups can be given: resource.action, for instance contacts.update.';
 comment on column crm.permissions.resource is 'A table, or what else is looked after.';

@@ -21,11 +21,14 @@ insert into crm.plans (name, title, features, limits) values
     ('enterprise', 'Enterprise', '{api_keys,audit_export,automations,custom_roles,sso,teams,webhooks}', '{}');
 
 -- A new one is nobody's yet.
-create trigger _900_announce after update or delete or truncate on crm.plans
+create trigger _900_announce after update or delete on crm.plans
+    for each row execute function crm_private.announce();
+create trigger _900_announce_truncate after truncate on crm.plans
     for each statement execute function crm_private.announce();
 
 -- Also where rows arrive by replication.
 alter table crm.plans enable always trigger _900_announce;
+alter table crm.plans enable always trigger _900_announce_truncate;
 
 alter table crm.plans enable row level security, force row level security;
 

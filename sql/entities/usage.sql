@@ -29,11 +29,14 @@ comment on column crm_private.plan_overrides.kind is 'feature or limit.';
 comment on column crm_private.plan_overrides.maximum is 'Of a limit; null: none.';
 comment on column crm_private.plan_overrides.ends_at is 'From then on the plan counts again; null: never.';
 
-create trigger _900_announce after insert or update or delete or truncate on crm_private.plan_overrides
+create trigger _900_announce after insert or update or delete on crm_private.plan_overrides
+    for each row execute function crm_private.announce();
+create trigger _900_announce_truncate after truncate on crm_private.plan_overrides
     for each statement execute function crm_private.announce();
 
 -- Also where rows arrive by replication.
 alter table crm_private.plan_overrides enable always trigger _900_announce;
+alter table crm_private.plan_overrides enable always trigger _900_announce_truncate;
 
 -- The lock on a row is what lets those who add to a limited resource follow each other.
 create table crm_private.usage (

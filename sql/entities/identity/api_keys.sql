@@ -58,13 +58,16 @@ comment on table crm_private.platform_members is
     'People who work for the platform: support looks and impersonates, super_admin may whatever the platform may.';
 
 -- Also a new one: what is remembered of the user says that there is none.
-create trigger _900_announce after insert or update or delete or truncate on crm_private.platform_members
+create trigger _900_announce after insert or update or delete on crm_private.platform_members
+    for each row execute function crm_private.announce();
+create trigger _900_announce_truncate after truncate on crm_private.platform_members
     for each statement execute function crm_private.announce();
 
 -- Also where rows arrive by replication.
 alter table crm_private.api_keys enable always trigger _900_announce;
 alter table crm_private.api_keys enable always trigger _900_announce_truncate;
 alter table crm_private.platform_members enable always trigger _900_announce;
+alter table crm_private.platform_members enable always trigger _900_announce_truncate;
 
 alter table crm_private.api_keys enable row level security, force row level security;
 alter table crm_private.api_key_uses enable row level security, force row level security;

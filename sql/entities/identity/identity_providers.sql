@@ -48,7 +48,9 @@ comment on column crm_private.identity_providers.redirect_uris is 'Where the pro
 
 create trigger _100_normalize before insert or update of jwks on crm_private.identity_providers
     for each row execute function crm_private.normalize_provider();
-create trigger _900_announce after insert or update or delete or truncate on crm_private.identity_providers
+create trigger _900_announce after insert or update or delete on crm_private.identity_providers
+    for each row execute function crm_private.announce();
+create trigger _900_announce_truncate after truncate on crm_private.identity_providers
     for each statement execute function crm_private.announce();
 
 insert into crm_private.identity_providers
@@ -77,12 +79,16 @@ create index user_identities_user_id_idx on crm_private.user_identities (user_id
 
 comment on table crm_private.user_identities is 'What identity providers call our users (their sub).';
 
-create trigger _900_announce after update or delete or truncate on crm_private.user_identities
+create trigger _900_announce after update or delete on crm_private.user_identities
+    for each row execute function crm_private.announce();
+create trigger _900_announce_truncate after truncate on crm_private.user_identities
     for each statement execute function crm_private.announce();
 
 -- Also where rows arrive by replication.
 alter table crm_private.identity_providers enable always trigger _900_announce;
+alter table crm_private.identity_providers enable always trigger _900_announce_truncate;
 alter table crm_private.user_identities enable always trigger _900_announce;
+alter table crm_private.user_identities enable always trigger _900_announce_truncate;
 
 create table crm_private.oauth_flows (
     state_hash bytea not null,

@@ -37,7 +37,9 @@ comment on table crm_private.sessions is 'One row per login; a token whose sessi
 comment on column crm_private.sessions.org_id is 'The organization that was active last.';
 comment on column crm_private.sessions.actor_id is 'Who of the platform''s support acts as the user.';
 
-create trigger _900_announce_delete after delete or truncate on crm_private.sessions
+create trigger _900_announce_delete after delete on crm_private.sessions
+    for each row execute function crm_private.announce();
+create trigger _900_announce_truncate after truncate on crm_private.sessions
     for each statement execute function crm_private.announce();
 -- A refresh only lengthens a session, so it need not make anybody forget anything.
 create trigger _900_announce after update on crm_private.sessions
@@ -48,6 +50,7 @@ create trigger _900_announce after update on crm_private.sessions
 
 -- Also where rows arrive by replication.
 alter table crm_private.sessions enable always trigger _900_announce_delete;
+alter table crm_private.sessions enable always trigger _900_announce_truncate;
 alter table crm_private.sessions enable always trigger _900_announce;
 
 create table crm_private.refresh_tokens (

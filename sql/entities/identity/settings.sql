@@ -88,13 +88,17 @@ create table crm_private.identity_changes ();
 
 comment on table crm_private.identity_changes is 'Empty: its relation cache entry is what tells backends that identities changed.';
 
-create trigger _900_announce after update or delete or truncate on crm_private.settings
+create trigger _900_announce after update or delete on crm_private.settings
+    for each row execute function crm_private.announce();
+create trigger _900_announce_truncate after truncate on crm_private.settings
     for each statement execute function crm_private.announce();
 create trigger _900_announce after update or delete on crm.organizations
     for each row execute function crm_private.announce('permissions', 'id');
 create trigger _900_announce_truncate after truncate on crm.organizations
     for each statement execute function crm_private.announce('permissions');
-create trigger _900_announce_delete after delete or truncate on crm.users
+create trigger _900_announce_delete after delete on crm.users
+    for each row execute function crm_private.announce('permissions');
+create trigger _900_announce_truncate after truncate on crm.users
     for each statement execute function crm_private.announce('permissions');
 -- A new name or picture makes nobody somebody else, and anybody may change theirs as often as they like.
 create trigger _900_announce after update on crm.users
@@ -109,9 +113,11 @@ create trigger _900_announce_truncate after truncate on crm.memberships
 
 -- Also where rows arrive by replication.
 alter table crm_private.settings enable always trigger _900_announce;
+alter table crm_private.settings enable always trigger _900_announce_truncate;
 alter table crm.organizations enable always trigger _900_announce;
 alter table crm.organizations enable always trigger _900_announce_truncate;
 alter table crm.users enable always trigger _900_announce_delete;
+alter table crm.users enable always trigger _900_announce_truncate;
 alter table crm.users enable always trigger _900_announce;
 alter table crm.memberships enable always trigger _900_announce;
 alter table crm.memberships enable always trigger _900_announce_truncate;

@@ -27,11 +27,14 @@ comment on column crm_private.signing_keys.kid is 'RFC 7638 thumbprint of the pu
 comment on column crm_private.signing_keys.private_key is 'PKCS #8, PEM; gone once the key is retired.';
 comment on column crm_private.signing_keys.active_from is 'Signs from here until retired_at; published before.';
 
-create trigger _900_announce after insert or update or delete or truncate on crm_private.signing_keys
+create trigger _900_announce after insert or update or delete on crm_private.signing_keys
+    for each row execute function crm_private.announce();
+create trigger _900_announce_truncate after truncate on crm_private.signing_keys
     for each statement execute function crm_private.announce();
 
 -- Also where rows arrive by replication.
 alter table crm_private.signing_keys enable always trigger _900_announce;
+alter table crm_private.signing_keys enable always trigger _900_announce_truncate;
 
 alter table crm_private.signing_keys enable row level security, force row level security;
 
