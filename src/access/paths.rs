@@ -63,7 +63,7 @@ unsafe fn plan_scopes(
         if !is_plain_read(root, rel, index, table) {
             return;
         }
-        let Some(form) = Form::find(rel) else { return };
+        let Some(form) = Form::find(root, rel) else { return };
         plan_anew(root, rel, &form);
         let branches = Branches::new(root, rel, &form);
         add_branched(root, rel, &branches);
@@ -90,6 +90,18 @@ unsafe fn is_plain_read(
             && (*table).relkind == pg_sys::RELKIND_RELATION as std::ffi::c_char
             && !(*table).inh
             && (*table).tablesample.is_null()
+            && !pg_sys::is_dummy_rel(rel)
+            && has_all_conditions(rel)
+    }
+}
+
+/// Whether the indexes know what their scans have to look at. They do not yet where a table was found to have no row that the
+/// query could want: a scan made of them would look at nothing.
+unsafe fn has_all_conditions(rel: *mut pg_sys::RelOptInfo) -> bool {
+    // SAFETY: as above.
+    unsafe {
+        items::<pg_sys::IndexOptInfo>((*rel).indexlist)
+            .all(|index| !(*index).indpred.is_null() || (*index).indrestrictinfo == (*rel).baserestrictinfo)
     }
 }
 

@@ -1,10 +1,9 @@
 //! The branches of a plan, one for each scope, each with the conditions that the policy comes to in that scope:
-//! - `own`, taken when `$1` is one person, gives that person's rows;
-//! - `members`, taken otherwise when `$1` is set, gives the rows of those in it;
-//! - `all`, taken when it is not, gives the rows of `org_id = $2`.
+//! - `all`, taken when `$2` is the organization `$0`, gives the rows of `org_id = $2`;
+//! - `own`, taken otherwise when `$1` is one person, gives that person's rows;
+//! - `members`, taken otherwise, gives the rows of those in `$1`.
 //!
-//! All are of the organization `$0`. Each gives rows of the policy, whichever is taken; and all of them, because of `$1` and `$2`
-//! only one is set.
+//! All are of the organization `$0`. Each gives rows of the policy only, whichever is taken.
 
 use pgrx::prelude::*;
 
@@ -23,8 +22,11 @@ pub struct Branches<'a> {
     all: Branch,
     /// `members` in an order that no index has for several people's rows: by going through the organization.
     members_in_order: Branch,
+    /// The same for many, who are looked up in a hash table.
+    many_in_order: Branch,
+    is_all: Expr,
     is_one: Expr,
-    is_several: Expr,
+    are_many: Expr,
 }
 
 /// What takes the place of a path: one for each gate, for when that is the first that is true, and one for when none is.
@@ -61,10 +63,11 @@ impl<'a> Branches<'a> {
         // SAFETY: as above.
         unsafe {
             let level = (*form.scopes).security_level;
-            let is_owner = nodes::equality(form.owner_equals, form.owner_column(), nodes::first_element(form.owners()));
+            let is_owner =
+                nodes::comparison(form.owner_equals, form.owner_column(), nodes::first_element(form.owners()));
             let own = nodes::restriction(root, is_owner, level);
             let members = nodes::restriction(root, form.members.cast(), level);
-            let all = nodes::restriction(root, form.all, level);
+            let all = nodes::restriction(root, form.all.cast(), level);
             let hashed = nodes::restriction(root, nodes::hashed(form.members), level);
             let none = std::ptr::null_mut();
             Self {
@@ -73,9 +76,11 @@ impl<'a> Branches<'a> {
                 own: Branch::new(rel, form, own, own),
                 members: Branch::new(rel, form, members, members),
                 all: Branch::new(rel, form, none, all),
-                members_in_order: Branch::new(rel, form, none, hashed),
-                is_one: nodes::has_one_element(form.owners()),
-                is_several: nodes::is_not_null(form.owners()),
+                members_in_order: Branch::new(rel, form, none, members),
+                many_in_order: Branch::new(rel, form, none, hashed),
+                is_all: nodes::comparison(form.organization_equals, form.tenant_id, form.all_id()),
+                is_one: nodes::is_one_element(form.owners()),
+                are_many: nodes::has_more_elements(nodes::HASHED_FROM, form.owners()),
             }
         }
     }
@@ -95,11 +100,13 @@ impl<'a> Branches<'a> {
                 return self.of_organization(&model);
             }
             let own = self.own_in_order(root, &model)?;
-            let members = self.members_in_order.scan(self.form, &model, model.index);
-            (*members).pathkeys = (*path).pathkeys;
-            let all = self.all.scan(self.form, &model, model.index);
-            (*all).pathkeys = (*path).pathkeys;
-            Some(Choices { gates: vec![self.is_one, self.is_several], paths: vec![own, members, all] })
+            let [all, many, members] = [&self.all, &self.many_in_order, &self.members_in_order].map(|branch| {
+                let scan = branch.scan(self.form, &model, model.index);
+                (*scan).pathkeys = (*path).pathkeys;
+                scan
+            });
+            let gates = vec![self.is_all, self.is_one, self.are_many];
+            Some(Choices { gates, paths: vec![all, own, many, members] })
         }
     }
 
@@ -113,7 +120,7 @@ impl<'a> Branches<'a> {
             let mut all_indexes = self.indexes();
             all_indexes.retain(|&index| self.all.is_covered_by(index));
             let all = self.all.scan(self.form, model, self.all.best(&all_indexes).unwrap_or(model.index));
-            Some(Choices { gates: vec![self.is_one, self.is_several], paths: vec![own, members, all] })
+            Some(Choices { gates: vec![self.is_all, self.is_one], paths: vec![all, own, members] })
         }
     }
 
@@ -156,7 +163,8 @@ impl<'a> Branches<'a> {
                 by_bitmap: wants_all(root),
             };
             let own = self.own.scan(self.form, &model, self.own.best(&self.owner_indexes())?);
-            Some(Choices { gates: vec![self.is_one], paths: vec![own, copy(path)] })
+            let (all, members) = (copy(path), copy(path));
+            Some(Choices { gates: vec![self.is_all, self.is_one], paths: vec![all, own, members] })
         }
     }
 
@@ -248,7 +256,8 @@ impl Branch {
         unsafe {
             let mut columns = std::ptr::null_mut();
             for at in 0..(*index).ncolumns as usize {
-                if *(*index).canreturn.add(at) {
+                // 0 is an expression.
+                if *(*index).canreturn.add(at) && *(*index).indexkeys.add(at) != 0 {
                     let member = *(*index).indexkeys.add(at) - pg_sys::FirstLowInvalidHeapAttributeNumber;
                     columns = pg_sys::bms_add_member(columns, member);
                 }

@@ -1,6 +1,7 @@
 //! A node of a plan that has several children, and runs one of them: the first whose gate is true, or the last.
 //!
-//! PostgreSQL's custom scan. A child that is not taken is not even begun: to begin one costs as much as to fetch a few rows.
+//! PostgreSQL's custom scan. A child that is not taken is not even begun: to begin one costs as much as to fetch a few rows. (So
+//! who declares a cursor and drops an index before its first row may have dropped what it needs.)
 
 use std::ffi::{CStr, c_int};
 use std::ptr::null_mut;
@@ -12,8 +13,8 @@ use super::nodes::{self, items, list};
 
 const NAME: &CStr = c"Row Scope";
 
-/// As many as there are scopes.
-const CHILDREN_MAX: usize = 3;
+/// The scopes, and that of a team in two sizes.
+const CHILDREN_MAX: usize = 4;
 
 /// Pointers to functions and constants only.
 struct Methods<T>(T);

@@ -13,18 +13,21 @@ pub struct Form {
     pub owner_equals: pg_sys::Oid,
     /// `org_id = $0`
     pub tenant: *mut pg_sys::RestrictInfo,
+    /// `$0`
+    pub tenant_id: Expr,
     /// The OR.
     pub scopes: *mut pg_sys::RestrictInfo,
     /// `owner_id = any ($1)`
     pub members: *mut pg_sys::ScalarArrayOpExpr,
     /// `org_id = $2`
-    pub all: Expr,
+    pub all: *mut pg_sys::OpExpr,
 }
 
 /// `column = value`, where the value is the same for all rows.
 struct Equality {
     column: pg_sys::AttrNumber,
     operator: pg_sys::Oid,
+    value: Expr,
     node: *mut pg_sys::OpExpr,
 }
 
@@ -32,9 +35,12 @@ impl Form {
     /// # Safety
     ///
     /// A base relation whose conditions are complete; the same for all functions here.
-    pub unsafe fn find(rel: *mut pg_sys::RelOptInfo) -> Option<Self> {
+    pub unsafe fn find(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo) -> Option<Self> {
         // SAFETY: the planner's list of conditions.
-        unsafe { items((*rel).baserestrictinfo).find_map(|scopes| Self::of(rel, scopes)) }
+        unsafe {
+            let form = items((*rel).baserestrictinfo).find_map(|scopes| Self::of(rel, scopes))?;
+            (is_sub_select(root, form.owners()) && is_sub_select(root, form.all_id())).then_some(form)
+        }
     }
 
     unsafe fn of(rel: *mut pg_sys::RelOptInfo, scopes: *mut pg_sys::RestrictInfo) -> Option<Self> {
@@ -45,7 +51,7 @@ impl Form {
                 .zip(Equality::of(rel, arms[1]))
                 .or_else(|| membership(rel, arms[1]).zip(Equality::of(rel, arms[0])))?;
             let (owner, members) = members;
-            let tenant = items((*rel).baserestrictinfo).find(|&tenant| is_tenant(rel, tenant, &all))?;
+            let (tenant, tenant_id) = items((*rel).baserestrictinfo).find_map(|tenant| tenant_of(rel, tenant, &all))?;
             if owner == all.column || !is_before_others(rel, scopes) || !is_before_others(rel, tenant) {
                 return None;
             }
@@ -55,9 +61,10 @@ impl Form {
                 owner,
                 owner_equals: (*members).opno,
                 tenant,
+                tenant_id,
                 scopes,
                 members,
-                all: all.node.cast(),
+                all: all.node,
             })
         }
     }
@@ -73,6 +80,12 @@ impl Form {
         // SAFETY: as above.
         unsafe { argument((*self.members).args, 1) }
     }
+
+    /// `$2`
+    pub fn all_id(&self) -> Expr {
+        // SAFETY: as above.
+        unsafe { argument((*self.all).args, 1) }
+    }
 }
 
 impl Equality {
@@ -82,7 +95,12 @@ impl Equality {
             let node: &mut pg_sys::OpExpr = cast(clause, pg_sys::NodeTag::T_OpExpr)?;
             let (column, value) = sides(rel, node.args)?;
             let same_type = pg_sys::exprType(value.cast()) == pg_sys::exprType(argument(node.args, 0).cast());
-            (same_type && node.inputcollid == pg_sys::InvalidOid).then_some(Self { column, operator: node.opno, node })
+            (same_type && node.inputcollid == pg_sys::InvalidOid).then_some(Self {
+                column,
+                operator: node.opno,
+                value,
+                node,
+            })
         }
     }
 }
@@ -105,11 +123,37 @@ unsafe fn membership(
 }
 
 /// `org_id = $0`, whatever the planner made of it: it may have learned that the organization is another parameter's.
-unsafe fn is_tenant(rel: *mut pg_sys::RelOptInfo, condition: *mut pg_sys::RestrictInfo, all: &Equality) -> bool {
+unsafe fn tenant_of(
+    rel: *mut pg_sys::RelOptInfo,
+    condition: *mut pg_sys::RestrictInfo,
+    all: &Equality,
+) -> Option<(*mut pg_sys::RestrictInfo, Expr)> {
     // SAFETY: as above.
     unsafe {
-        Equality::of(rel, (*condition).clause)
-            .is_some_and(|equality| equality.column == all.column && equality.operator == all.operator)
+        let equality = Equality::of(rel, (*condition).clause)?;
+        (equality.column == all.column && equality.operator == all.operator).then_some((condition, equality.value))
+    }
+}
+
+/// Whether this is what an uncorrelated sub-select gives: the same as long as the statement runs, however often a part of it
+/// is repeated.
+unsafe fn is_sub_select(root: *mut pg_sys::PlannerInfo, value: Expr) -> bool {
+    // SAFETY: as above; a query that is no part of another has no parent.
+    unsafe {
+        let Some(parameter) = cast::<_, pg_sys::Param>(value, pg_sys::NodeTag::T_Param) else { return false };
+        let sets = |select: *mut pg_sys::SubPlan| {
+            (*select).subLinkType == pg_sys::SubLinkType::EXPR_SUBLINK
+                && (*select).parParam.is_null()
+                && pg_sys::list_member_int((*select).setParam, parameter.paramid)
+        };
+        let mut query = root;
+        while !query.is_null() {
+            if items((*query).init_plans).any(sets) {
+                return parameter.paramkind == pg_sys::ParamKind::PARAM_EXEC;
+            }
+            query = (*query).parent_root;
+        }
+        false
     }
 }
 

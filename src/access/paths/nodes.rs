@@ -2,6 +2,9 @@
 
 use pgrx::prelude::*;
 
+/// PostgreSQL too hashes what has more.
+pub const HASHED_FROM: i32 = 8;
+
 pub type Expr = *mut pg_sys::Expr;
 
 /// The elements of a list of nodes, or of none.
@@ -53,19 +56,20 @@ pub unsafe fn copy<T>(node: *const T) -> *mut T {
     }
 }
 
-/// `left = right`
-pub unsafe fn equality(operator: pg_sys::Oid, left: Expr, right: Expr) -> Expr {
+/// `left = right`, or another operator of two arguments.
+pub unsafe fn comparison(operator: pg_sys::Oid, left: Expr, right: Expr) -> Expr {
     let none = pg_sys::InvalidOid;
     // SAFETY: as above.
     unsafe {
-        let equality = pg_sys::make_opclause(operator, pg_sys::BOOLOID, false, left, right, none, none);
-        pg_sys::set_opfuncid(equality.cast());
-        equality
+        let comparison = pg_sys::make_opclause(operator, pg_sys::BOOLOID, false, left, right, none, none);
+        pg_sys::set_opfuncid(comparison.cast());
+        comparison
     }
 }
 
-/// `column = any (array)` by a hash table of the array, as PostgreSQL does it for constants: only where the array is not
-/// null, and the same for all rows.
+/// `column = any (array)` by a hash table of the array, as PostgreSQL does it for constants. Only where the array is the same
+/// for all rows, and has more elements than `HASHED_FROM`: fewer are stored in a short form, of which the server makes another
+/// for each row, while the table points to the elements of the first.
 pub unsafe fn hashed(membership: *const pg_sys::ScalarArrayOpExpr) -> Expr {
     // SAFETY: as above, and a catalog look-up.
     unsafe {
@@ -78,16 +82,28 @@ pub unsafe fn hashed(membership: *const pg_sys::ScalarArrayOpExpr) -> Expr {
     }
 }
 
-/// `cardinality(array) = 1`
-pub unsafe fn has_one_element(array: Expr) -> Expr {
-    let none = pg_sys::InvalidOid;
-    let kind = pg_sys::CoercionForm::COERCE_EXPLICIT_CALL;
+/// `cardinality(array) = 1 and array[1] is not null`: one element, at its usual place.
+pub unsafe fn is_one_element(array: Expr) -> Expr {
     // SAFETY: as above.
     unsafe {
-        let function = pg_sys::Oid::from(pg_sys::F_CARDINALITY);
-        let count = pg_sys::makeFuncExpr(function, pg_sys::INT4OID, list(&[array]), none, none, kind);
-        equality(pg_sys::Oid::from(pg_sys::Int4EqualOperator), count.cast(), one())
+        let equals = pg_sys::Oid::from(pg_sys::Int4EqualOperator);
+        let is_one = comparison(equals, cardinality(array), integer(1));
+        pg_sys::make_andclause(list(&[is_one, is_not_null(first_element(array))]))
     }
+}
+
+/// `least < cardinality(array)`
+pub unsafe fn has_more_elements(least: i32, array: Expr) -> Expr {
+    // SAFETY: as above.
+    unsafe { comparison(pg_sys::Oid::from(pg_sys::Int4LessOperator), integer(least), cardinality(array)) }
+}
+
+unsafe fn cardinality(array: Expr) -> Expr {
+    let none = pg_sys::InvalidOid;
+    let kind = pg_sys::CoercionForm::COERCE_EXPLICIT_CALL;
+    let function = pg_sys::Oid::from(pg_sys::F_CARDINALITY);
+    // SAFETY: as above.
+    unsafe { pg_sys::makeFuncExpr(function, pg_sys::INT4OID, list(&[array]), none, none, kind).cast() }
 }
 
 /// `array[1]`
@@ -99,18 +115,19 @@ pub unsafe fn first_element(array: Expr) -> Expr {
         (*element).refelemtype = pg_sys::get_element_type((*element).refcontainertype);
         (*element).refrestype = (*element).refelemtype;
         (*element).reftypmod = -1;
-        (*element).refupperindexpr = list(&[one()]);
+        (*element).refupperindexpr = list(&[integer(1)]);
         (*element).refexpr = array;
         element.cast()
     }
 }
 
-unsafe fn one() -> Expr {
+unsafe fn integer(value: i32) -> Expr {
+    let value = pg_sys::Datum::from(value);
     // SAFETY: as above.
-    unsafe { pg_sys::makeConst(pg_sys::INT4OID, -1, pg_sys::InvalidOid, 4, pg_sys::Datum::from(1), false, true).cast() }
+    unsafe { pg_sys::makeConst(pg_sys::INT4OID, -1, pg_sys::InvalidOid, 4, value, false, true).cast() }
 }
 
-pub unsafe fn is_not_null(value: Expr) -> Expr {
+unsafe fn is_not_null(value: Expr) -> Expr {
     // SAFETY: as above.
     unsafe {
         let test = make::<pg_sys::NullTest>(pg_sys::NodeTag::T_NullTest);
