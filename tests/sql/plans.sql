@@ -116,15 +116,15 @@ begin
 end
 $$;
 
--- A page is read by an index for each scope, of which one is read. Only one's own rows may be sorted: nothing is, where an index has
--- them in order.
+-- A page is read by an index for each scope (a team's, by one for few people or for many), of which one is read. Only one's own rows
+-- may be sorted: nothing is, where an index has them in order.
 create function tests.pages_by_index(query text, sentence text, sorts_own boolean default false) returns setof text language plpgsql as $$
 declare
     kinds constant text[] := tests.kinds(query);
     page constant text[] := '{Limit,"Custom Scan","Index Scan"}';
 begin
     return next ok(
-        kinds @> page and kinds <@ case when sorts_own then page || '{Sort}' else page end and array_length(array_positions(kinds, 'Index Scan'), 1) <= 3,
+        kinds @> page and kinds <@ case when sorts_own then page || '{Sort}' else page end and array_length(array_positions(kinds, 'Index Scan'), 1) = 4,
         sentence || ': index scans with a limit, and no sort ' || kinds::text
     );
     return next is(tests.entered_otherwise(query), null, sentence || ': the index is entered by organization');
