@@ -51,6 +51,7 @@ static OF_STATE: Methods<pg_sys::CustomExecMethods> = Methods(pg_sys::CustomExec
 struct State {
     scan: pg_sys::CustomScanState,
     flags: c_int,
+    /// Those that were prepared.
     gates: [*mut pg_sys::ExprState; CHILDREN_MAX],
     /// Those that have begun.
     children: [*mut pg_sys::PlanState; CHILDREN_MAX],
@@ -139,9 +140,6 @@ unsafe extern "C-unwind" fn begin(node: *mut pg_sys::CustomScanState, estate: *m
         (*node).ss.ps.resultopsfixed = false;
         (*node).ss.ps.resultopsset = true;
         let plan = (*node).ss.ps.plan.cast::<pg_sys::CustomScan>();
-        for (at, gate) in items((*plan).custom_exprs).enumerate() {
-            (*state).gates[at] = ExecInitExpr(gate, &raw mut (*node).ss.ps);
-        }
         // EXPLAIN shows all of them. And of what runs in parallel, each process has to know the nodes of the others.
         let is_parallel = pg_sys::ParallelWorkerNumber >= 0 || (*(*estate).es_plannedstmt).parallelModeNeeded;
         if is_parallel || flags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as c_int != 0 {
@@ -188,10 +186,9 @@ unsafe fn choose(state: *mut State) {
     // SAFETY: as above.
     unsafe {
         let plan = (*state).scan.ss.ps.plan.cast::<pg_sys::CustomScan>();
-        let mut at = 0;
-        while !(*state).gates[at].is_null() && !is_true(state, (*state).gates[at]) {
-            at += 1;
-        }
+        let mut gates = items((*plan).custom_exprs).enumerate();
+        let open = gates.position(|(at, gate)| is_true(state, at, gate));
+        let at = open.unwrap_or((*(*plan).custom_plans).length as usize - 1);
         (*state).taken = (*state).children[at];
         if (*state).taken.is_null()
             && let Some(child) = items((*plan).custom_plans).nth(at)
@@ -218,14 +215,22 @@ unsafe fn show_position(state: *mut State) {
     }
 }
 
-unsafe fn is_true(state: *mut State, gate: *mut pg_sys::ExprState) -> bool {
+/// The gate is prepared only now: mostly it is one of the first that is true.
+unsafe fn is_true(state: *mut State, at: usize, gate: *mut pg_sys::Expr) -> bool {
     // SAFETY: as above.
     unsafe {
-        let expressions = (*state).scan.ss.ps.ps_ExprContext;
+        let node = &raw mut (*state).scan.ss.ps;
         let context = pg_sys::CurrentMemoryContext;
-        pg_sys::CurrentMemoryContext = (*expressions).ecxt_per_tuple_memory;
+        if (*state).gates[at].is_null() {
+            pg_sys::CurrentMemoryContext = (*(*node).state).es_query_cxt;
+            (*state).gates[at] = ExecInitExpr(gate, node);
+        }
+        let gate = (*state).gates[at];
+        pg_sys::CurrentMemoryContext = (*(*node).ps_ExprContext).ecxt_per_tuple_memory;
         let mut is_null = false;
-        let value = (*gate).evalfunc.is_some_and(|evaluate| evaluate(gate, expressions, &raw mut is_null).value() != 0);
+        let evaluate = (*gate).evalfunc;
+        let value =
+            evaluate.is_some_and(|evaluate| evaluate(gate, (*node).ps_ExprContext, &raw mut is_null).value() != 0);
         pg_sys::CurrentMemoryContext = context;
         value && !is_null
     }
