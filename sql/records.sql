@@ -74,7 +74,28 @@ grant execute on function crm_private.stamp() to crm_owner;
 comment on function crm_private.stamp() is
     'Trigger _500_stamp: org_id, id, created_*, updated_*, owner_id, version. Errors: 42501 when org_id or id would change, 22023 when no organization is active and none is named.';
 
-create function crm.enroll(target regclass, rules text[] default '{}', access text[] default null)
+create function crm_private.pass_owner()
+    returns trigger
+    language c
+    volatile
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel unsafe
+    as 'MODULE_PATHNAME', 'pass_owner_wrapper';
+
+revoke all on function crm_private.pass_owner() from public;
+grant execute on function crm_private.pass_owner() to crm_owner;
+
+comment on function crm_private.pass_owner() is
+    'Trigger _600_owner_<parts> of a record: its parts have its owner.';
+
+create function crm.enroll(
+    target regclass,
+    rules text[] default '{}',
+    access text[] default null,
+    part_of text default null,
+    read_only boolean default false
+)
     returns void
     language c
     volatile
@@ -83,14 +104,18 @@ create function crm.enroll(target regclass, rules text[] default '{}', access te
     parallel unsafe
     as 'MODULE_PATHNAME', 'enroll_wrapper';
 
-revoke all on function crm.enroll(regclass, text[], text[]) from public;
-grant execute on function crm.enroll(regclass, text[], text[]) to crm_owner;
+revoke all on function crm.enroll(regclass, text[], text[], text, boolean) from public;
+grant execute on function crm.enroll(regclass, text[], text[], text, boolean) to crm_owner;
 
-comment on function crm.enroll(regclass, text[], text[]) is
+comment on function crm.enroll(regclass, text[], text[], text, boolean) is
 $$Gives a table what every table of the CRM has: forced row level security with policies for crm_app and crm_multi by the permissions <table>.read, .create, .update, .delete and their scope (own: owner_id is the caller; team: owner_id is in a group of theirs; all; without a column owner_id only those with scope all do anything); grants; a refusal of what the caller is not permitted; stamps (org_id, id, created_at, created_by, updated_at, updated_by, owner_id, version: those the table has).
 target: a table of the caller's with primary key (org_id, id).
-rules: how text columns are checked and stored, "<column> [required] <kind>", with the kinds line <max>, text <max>, email, phone <column for E.164>, domain, url, code <letters>, time_zone, locale. What is blank is stored as null.
+rules: how columns are checked and kept, "<column> [required] <kind>".
+For text, with the kinds line <max>, text <max>, html <max> (rich text, sanitised), email, phone <column for E.164>, domain, url, code <letters>, country (ISO 3166-1 alpha-2), currency (ISO 4217), color (#rrggbb), key (a name for programs), mime (a type of file), time_zone, locale. What is blank is stored as null.
+For states, with the kinds steps *:<state>,… <state>:<state>,… (where a row may begin, and from which state it may go to which), since <column> <value>,… (a timestamptz: when that column came to have one of the values; *: when it changed last), owner (a uuid: who is named there owns the row), kept (clients cannot set it: of any type, its default a constant).
 access: what the built-in roles may do, "<role> <action>[,<action>…] [own|team|all]", with the roles manager, sales, support, read_only (owners and admins may do everything) and the actions read, create, update, delete. Null: as before, or for a new table manager everything for their team, sales everything for their own, support reads all and adds and changes their own, read_only reads all.
+part_of: the column of a foreign key (on delete cascade) to the record whose parts these rows are: who may read the record reads them, who may update it adds, changes and deletes them. Both tables have owner_id; a part's is the record's.
+read_only: whether clients only read, and the rows are the database's.
 Calling it again replaces what it made. Errors: 22023 for a table or rule that does not fit (a unique or foreign key that does not begin with org_id would tell what other organizations have; a policy of its own for the same roles would let in more), 42501 for a table of somebody else.$$;
 
 create function crm.unenroll(target regclass)

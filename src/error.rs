@@ -24,6 +24,10 @@ pub enum CrmError {
     InUse { message: String, hint: String },
     /// 402: the organization's plan allows no more. `current` is what there was before.
     LimitReached { limit: String, current: i64, maximum: i64, plan: String },
+    /// 422: a state machine has no such step. Without `from` the row is new.
+    State { column: String, from: Option<String>, to: String, allowed: Vec<String> },
+    /// 422: the state the record is in allows no such change.
+    Frozen { column: String, state: String, message: String, hint: String },
     /// 405: it writes, and the transaction (a GET request) may not.
     ReadOnly { message: String },
     /// 500: something an administrator has to put right first.
@@ -89,6 +93,27 @@ impl From<CrmError> for ErrorReport {
                 .set_detail(detail)
                 .set_hint("Remove some, or move to a larger plan.")
             }
+            CrmError::State { column, from, to, allowed } => {
+                let steps = if allowed.is_empty() { "none".into() } else { allowed.join(", ") };
+                let (message, hint) = match &from {
+                    Some(from) => (
+                        format!("{column}: there is no step from {from} to {to}"),
+                        format!("Allowed from {from}: {steps}."),
+                    ),
+                    None => (format!("{column}: a new one cannot be {to}"), format!("Allowed to begin with: {steps}.")),
+                };
+                let [from, to] = [Value::from(from), Value::from(to)];
+                let detail = format!(
+                    r#"{STATE_DETAIL}{},"from":{from},"to":{to},"allowed":{}}}"#,
+                    Value::from(column),
+                    Value::from(allowed)
+                );
+                report(PgSqlErrorCode::ERRCODE_CHECK_VIOLATION, message).set_detail(detail).set_hint(hint)
+            }
+            CrmError::Frozen { column, state, message, hint } => {
+                let detail = format!(r#"{STATE_DETAIL}{},"from":{}}}"#, Value::from(column), Value::from(state));
+                report(PgSqlErrorCode::ERRCODE_CHECK_VIOLATION, message).set_detail(detail).set_hint(hint)
+            }
             CrmError::ReadOnly { message } => report(PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION, message),
             CrmError::Internal { message } => report(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message),
         }
@@ -97,6 +122,9 @@ impl From<CrmError> for ErrorReport {
 
 /// How the detail of `LimitReached` begins: by this our 53400 is told from PostgreSQL's own.
 pub const LIMIT_DETAIL: &str = r#"{"limit":"#;
+
+/// How the detail of `State` and `Frozen` begins: by this our 23514 is told from PostgreSQL's own.
+pub const STATE_DETAIL: &str = r#"{"column":"#;
 
 /// A refusal with an SQLSTATE that only PostgREST knows (`PT401` is HTTP 401).
 #[derive(Clone, Debug, PartialEq)]

@@ -9,6 +9,7 @@ mod db;
 mod edge;
 mod error;
 mod gucs;
+mod html;
 mod identity;
 mod plans;
 mod records;

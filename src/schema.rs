@@ -26,7 +26,8 @@ extension_sql_file!("../sql/access/members.sql", name = "access_members", requir
 extension_sql_file!("../sql/access/triggers.sql", name = "access_triggers", requires = ["access_members"]);
 extension_sql_file!("../sql/plans.sql", name = "plans", requires = ["access_triggers"]);
 extension_sql_file!("../sql/records.sql", name = "records", requires = ["plans"]);
-extension_sql_file!("../sql/edge.sql", name = "edge", requires = ["records"]);
+extension_sql_file!("../sql/crm/defaults.sql", name = "defaults", requires = ["records"]);
+extension_sql_file!("../sql/edge.sql", name = "edge", requires = ["defaults"]);
 extension_sql_file!("../sql/crm/demo.sql", name = "demo", requires = ["edge"]);
 extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["demo"]);
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
@@ -36,7 +37,7 @@ macro_rules! table_files {
 }
 
 /// Run in this order; a file may lean on those before it.
-const TABLE_FILES: [(&str, &str); 17] = table_files![
+const TABLE_FILES: &[(&str, &str)] = &table_files![
     "entities/plans.sql",
     "entities/organizations.sql",
     "entities/usage.sql",

@@ -101,6 +101,61 @@ pub fn code(value: &str, letters: usize) -> Checked<String> {
     Ok(value.to_ascii_uppercase())
 }
 
+/// A country or territory by its code (ISO 3166-1 alpha-2), in upper case.
+pub fn country(value: &str) -> Checked<String> {
+    let code = value.trim().to_ascii_uppercase();
+    match rust_iso3166::from_alpha2(&code) {
+        Some(_) => Ok(code),
+        None => Err("not a country's code of two letters (ISO 3166-1) like DE".into()),
+    }
+}
+
+/// A currency by its code (ISO 4217), in upper case.
+pub fn currency(value: &str) -> Checked<String> {
+    let code = value.trim().to_ascii_uppercase();
+    match iso_currency::Currency::from_code(&code) {
+        Some(_) => Ok(code),
+        None => Err("not a currency's code of three letters (ISO 4217) like EUR".into()),
+    }
+}
+
+/// A colour of red, green and blue: `#1e90ff`.
+pub fn color(value: &str) -> Checked<String> {
+    let value = value.trim().to_ascii_lowercase();
+    let digits = value.strip_prefix('#').unwrap_or_default();
+    if digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(value);
+    }
+    Err("not a colour like #1e90ff".into())
+}
+
+/// A name for programs.
+pub fn key(value: &str) -> Checked<String> {
+    let value = value.trim();
+    let mut letters = value.bytes();
+    if value.len() <= 63
+        && letters.next().is_some_and(|first| first.is_ascii_lowercase())
+        && letters.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    {
+        return Ok(value.to_owned());
+    }
+    Err("not a name of lower-case letters, digits and _ that begins with a letter, of at most 63".into())
+}
+
+/// The type of a file's content (RFC 6838), without parameters: `image/png`.
+pub fn mime(value: &str) -> Checked<String> {
+    let value = value.trim().to_ascii_lowercase();
+    let is_name = |name: &str| {
+        (1..=127).contains(&name.len())
+            && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+    };
+    match value.split_once('/') {
+        Some((kind, subtype)) if is_name(kind) && is_name(subtype) => Ok(value),
+        _ => Err("not a type of file like image/png".into()),
+    }
+}
+
 /// The name of a time zone as the IANA database has it, in form only. Without a digit nothing PostgreSQL would read as a
 /// POSIX rule has this form.
 pub fn time_zone(value: &str) -> Checked<String> {
@@ -264,6 +319,43 @@ mod tests {
             assert!(time_zone(bad).is_err(), "{bad:?}");
         }
         assert!(time_zone(&format!("Europe/{}", "x".repeat(33))).is_err());
+    }
+
+    #[test]
+    fn countries_and_currencies_are_those_of_iso() {
+        assert_eq!(country(" de ").as_deref(), Ok("DE"));
+        assert_eq!(currency("eur").as_deref(), Ok("EUR"));
+        for bad in ["", "XX", "DEU", "D", "ÄÖ", "EU"] {
+            assert!(country(bad).is_err(), "{bad:?}");
+        }
+        for bad in ["", "EU", "ZZZ", "Euro", "€"] {
+            assert!(currency(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_colour_has_six_hexadecimal_digits() {
+        assert_eq!(color(" #1E90ff ").as_deref(), Ok("#1e90ff"));
+        for bad in ["", "red", "#fff", "1e90ff", "#1e90fg", "#1e90ff00", "url(x)", "#ÄÄÄ"] {
+            assert!(color(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_a_name_for_programs() {
+        assert_eq!(key(" tier_2 ").as_deref(), Ok("tier_2"));
+        for bad in ["", "Tier", "2tier", "_tier", "a b", "a-b", "tür", &"a".repeat(64)] {
+            assert!(key(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_type_of_file_has_two_parts() {
+        assert_eq!(mime(" Image/PNG ").as_deref(), Ok("image/png"));
+        assert!(mime("application/vnd.openxmlformats-officedocument.wordprocessingml.document").is_ok());
+        for bad in ["", "png", "image/", "/png", "image/png; q=1", "image/png/x", "im age/png", "*/*"] {
+            assert!(mime(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

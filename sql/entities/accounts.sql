@@ -63,10 +63,10 @@ create index accounts_org_id_parent_id_idx on crm.accounts (org_id, parent_id);
 create index accounts_org_id_owner_id_created_at_id_idx on crm.accounts (org_id, owner_id, created_at, id);
 
 select crm.enroll('crm.accounts', array[
-    'name required line 200', 'domain domain', 'website url', 'industry line 100', 'currency code 3', 'email email',
+    'name required line 200', 'domain domain', 'website url', 'industry line 100', 'currency currency', 'email email',
     'phone phone phone_normalized', 'tax_id line 50',
-    'billing_street text 500', 'billing_city line 100', 'billing_state line 100', 'billing_postal_code line 20', 'billing_country code 2',
-    'shipping_street text 500', 'shipping_city line 100', 'shipping_state line 100', 'shipping_postal_code line 20', 'shipping_country code 2',
+    'billing_street text 500', 'billing_city line 100', 'billing_state line 100', 'billing_postal_code line 20', 'billing_country country',
+    'shipping_street text 500', 'shipping_city line 100', 'shipping_state line 100', 'shipping_postal_code line 20', 'shipping_country country',
     'linkedin_url url', 'description text 20000', 'external_id line 200'
 ]);
 

@@ -56,7 +56,7 @@ create index contacts_org_id_owner_id_created_at_id_idx on crm.contacts (org_id,
 select crm.enroll('crm.contacts', array[
     'salutation line 50', 'first_name line 100', 'last_name required line 100', 'title line 200', 'department line 200',
     'lead_source line 100', 'email email', 'phone phone phone_normalized', 'linkedin_url url', 'avatar_url url',
-    'street text 500', 'city line 100', 'state line 100', 'postal_code line 20', 'country code 2', 'description text 20000',
+    'street text 500', 'city line 100', 'state line 100', 'postal_code line 20', 'country country', 'description text 20000',
     'external_id line 200'
 ]);
 

@@ -50,8 +50,10 @@ grant select, insert, update, delete on crm.organizations to crm_definer;
 
 create trigger _100_normalize before insert or update of name, country, currency, time_zone on crm.organizations
     for each row execute function crm_private.normalize(
-        'name required line 200', 'country code 2', 'currency required code 3', 'time_zone required time_zone'
+        'name required line 200', 'country country', 'currency required currency', 'time_zone required time_zone'
     );
+create trigger _210_make_defaults after insert on crm.organizations
+    for each row execute function crm_private.make_defaults();
 create trigger _300_guard before update on crm.organizations
     for each statement execute function crm_private.guard_profile();
 create trigger _300_guard_row before update on crm.organizations

@@ -1,3 +1,4 @@
 //! What is done with the records.
 
+pub mod defaults;
 pub mod demo;

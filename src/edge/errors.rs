@@ -1,12 +1,12 @@
 //! The status that an error gets. PostgREST answers 42501 (insufficient privilege) with 401 where a request came without a
 //! token, as if one would help; but whoever has shown an API key, or another issuer's token, is known and still may not.
-//! What a plan does not allow is 402, which no SQLSTATE of PostgreSQL's own becomes.
+//! What a plan does not allow is 402, and what a record's state does not allow 422, which no SQLSTATE of PostgreSQL's own becomes.
 
 use std::ffi::{CStr, c_char};
 
 use pgrx::prelude::*;
 
-use crate::error::{LIMIT_DETAIL, sqlstate};
+use crate::error::{LIMIT_DETAIL, STATE_DETAIL, sqlstate};
 use crate::gucs;
 
 static mut PREVIOUS: pg_sys::emit_log_hook_type = None;
@@ -15,6 +15,8 @@ const INSUFFICIENT_PRIVILEGE: i32 = sqlstate("42501");
 const FORBIDDEN: i32 = sqlstate("PT403");
 const LIMIT_EXCEEDED: i32 = sqlstate("53400");
 const PAYMENT_REQUIRED: i32 = sqlstate("PT402");
+const CHECK_VIOLATION: i32 = sqlstate("23514");
+const UNPROCESSABLE: i32 = sqlstate("PT422");
 
 pub fn install_hook() {
     // SAFETY: called once, while the library is loaded.
@@ -31,8 +33,11 @@ unsafe extern "C-unwind" fn emit_log(error: *mut pg_sys::ErrorData) {
         if (*error).sqlerrcode == INSUFFICIENT_PRIVILEGE && gucs::in_request() && gucs::is_known_without_session() {
             (*error).sqlerrcode = FORBIDDEN;
         }
-        if (*error).sqlerrcode == LIMIT_EXCEEDED && gucs::in_request() && is_of_a_plan((*error).detail) {
+        if (*error).sqlerrcode == LIMIT_EXCEEDED && gucs::in_request() && begins((*error).detail, LIMIT_DETAIL) {
             (*error).sqlerrcode = PAYMENT_REQUIRED;
+        }
+        if (*error).sqlerrcode == CHECK_VIOLATION && gucs::in_request() && begins((*error).detail, STATE_DETAIL) {
+            (*error).sqlerrcode = UNPROCESSABLE;
         }
         if let Some(next) = PREVIOUS {
             next(error);
@@ -43,7 +48,7 @@ unsafe extern "C-unwind" fn emit_log(error: *mut pg_sys::ErrorData) {
 /// # Safety
 ///
 /// A NUL-terminated text, or null.
-unsafe fn is_of_a_plan(detail: *const c_char) -> bool {
+unsafe fn begins(detail: *const c_char, with: &str) -> bool {
     // SAFETY: not null.
-    !detail.is_null() && unsafe { CStr::from_ptr(detail) }.to_bytes().starts_with(LIMIT_DETAIL.as_bytes())
+    !detail.is_null() && unsafe { CStr::from_ptr(detail) }.to_bytes().starts_with(with.as_bytes())
 }

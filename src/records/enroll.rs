@@ -5,9 +5,9 @@
 use pgrx::PgBuiltInOids;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::spi::{quote_identifier, quote_literal, quote_qualified_identifier};
+use pgrx::spi::quote_qualified_identifier;
 
-use super::guard::UNOWNED;
+use super::attachment::Attachment;
 use super::rules::Rule;
 use crate::access::template::Template;
 use crate::db;
@@ -16,7 +16,7 @@ use crate::identity::answer::given;
 use crate::plans::recount;
 
 /// The commands a policy is made for, with the action of the permission each needs.
-const COMMANDS: [(&str, &str); 4] =
+pub const COMMANDS: [(&str, &str); 4] =
     [("select", "read"), ("insert", "create"), ("update", "update"), ("delete", "delete")];
 
 /// Columns a table may have for stamping, and the type each must then be of.
@@ -33,6 +33,34 @@ const STAMPS: [(&str, &str); 10] = [
     ("phone_normalized", "text"),
 ];
 
+/// What the API's documentation says of the columns that every table has.
+const DESCRIPTIONS: [(&str, &str); 12] = [
+    ("org_id", "The organization the row belongs to; by default the active one. It cannot be changed."),
+    ("id", "UUID version 7, made by the database unless one is given. It cannot be changed."),
+    (
+        "owner_id",
+        "The member of the organization who owns the row; by default whoever makes it. The scopes own and team go by it.",
+    ),
+    (
+        "external_id",
+        "The row's key in another system, unique within the organization: for upserts with on_conflict=org_id,external_id.",
+    ),
+    ("tags", "Names of tags: filter with tags=cs.{vip}."),
+    (
+        "custom_fields",
+        "Values of the organization's own fields, by their keys: filter with custom_fields->>key=eq.value.",
+    ),
+    ("created_at", "When the row was made; kept by the database."),
+    ("created_by", "The user who made it; kept by the database."),
+    ("updated_at", "When it was changed last; kept by the database."),
+    ("updated_by", "The user who changed it last; kept by the database."),
+    ("version", "Grows by one with every change; kept by the database."),
+    (
+        "phone_normalized",
+        "The phone number in E.164 form (+4989123456), kept by the database; empty when it is no valid number.",
+    ),
+];
+
 /// Policy names are `<table>_<command>_multi`, 63 bytes at most.
 const NAME_MAX: usize = 63 - "_select_multi".len();
 
@@ -41,19 +69,43 @@ fn enroll(
     target: Option<pg_sys::Oid>,
     rules: Option<Vec<Option<String>>>,
     access: Option<Vec<Option<String>>>,
+    part_of: Option<&str>,
+    read_only: Option<bool>,
 ) -> Result<(), ErrorReport> {
     let table = Table::find(given("target", target)?)?;
     let rules: Vec<String> = rules.unwrap_or_default().into_iter().flatten().collect();
     table.check(&rules)?;
     let template = access.map(|access| Template::parse(access.into_iter().flatten())).transpose();
     let template = template.map_err(|problem| CrmError::invalid("access", problem))?;
+    let record = part_of.map(|column| table.record(column)).transpose()?;
+    if record.is_some() && template.is_some() {
+        return Err(CrmError::invalid("access", "a part of a record has the record's permissions").into());
+    }
+    let read_only = read_only.unwrap_or(false);
     table.follow_name()?;
     table.remove()?;
     table.check_isolation()?;
-    db::run(&table.attachment(&rules, table.column_type("owner_id")?.is_some()))?;
+    let is_part = record.is_some();
+    db::run(
+        &Attachment {
+            table: &table.qualified,
+            name: &table.name,
+            rules: &rules,
+            owned: table.column_type("owner_id")?.is_some(),
+            record,
+            read_only,
+        }
+        .statements(),
+    )?;
     table.seal()?;
-    table.catalogue(template)?;
-    recount::restart(&[table.name])?;
+    table.describe()?;
+    if is_part {
+        return Ok(());
+    }
+    table.catalogue(template, read_only)?;
+    if !read_only {
+        recount::restart(&[table.name])?;
+    }
     Ok(())
 }
 
@@ -64,6 +116,15 @@ fn unenroll(target: Option<pg_sys::Oid>) -> Result<(), ErrorReport> {
     table.remove()?;
     table.forget()?;
     Ok(())
+}
+
+/// The record whose parts a table holds.
+pub struct Record {
+    pub name: String,
+    /// Quoted and with its schema.
+    pub qualified: String,
+    /// The column of the part that names it.
+    pub column: String,
 }
 
 struct Table {
@@ -115,8 +176,14 @@ impl Table {
             let parsed =
                 Rule::parse(rule).map_err(|problem| CrmError::invalid("rules", format!("\"{rule}\": {problem}")))?;
             for column in parsed.columns() {
-                if self.column_type(column)?.as_deref() != Some("text") {
-                    return Err(CrmError::invalid("rules", format!("\"{rule}\": there is no text column {column}")));
+                let actual = self.column_type(column)?;
+                if actual.is_none() || parsed.column_type().is_some_and(|wanted| actual.as_deref() != Some(wanted)) {
+                    let wanted =
+                        parsed.column_type().unwrap_or_default().replace("timestamp with time zone", "timestamptz");
+                    return Err(CrmError::invalid(
+                        "rules",
+                        format!("\"{rule}\": there is no {wanted} column {column}"),
+                    ));
                 }
             }
         }
@@ -189,6 +256,57 @@ impl Table {
         Ok(())
     }
 
+    /// The record that a column of this table points to.
+    fn record(&self, column: &str) -> Result<Record> {
+        let found = db::select(
+            "select r.relname::text, format('%I.%I', n.nspname, r.relname)
+             from pg_catalog.pg_constraint as k
+             join pg_catalog.pg_class as r on r.oid = k.confrelid
+             join pg_catalog.pg_namespace as n on n.oid = r.relnamespace
+             join pg_catalog.pg_class as part on part.oid = k.conrelid
+             where k.conrelid = $1 and k.contype = 'f' and k.confdeltype = 'c' and r.relowner = part.relowner
+                 and (
+                     select array_agg(here.attname || ' ' || there.attname order by key.at)
+                     from unnest(k.conkey, k.confkey) with ordinality as key (here, there, at)
+                     join pg_catalog.pg_attribute as here on here.attrelid = k.conrelid and here.attnum = key.here
+                     join pg_catalog.pg_attribute as there on there.attrelid = k.confrelid and there.attnum = key.there
+                 ) = array['org_id org_id', $2 || ' id']
+                 and 2 = (
+                     select count(*) from pg_catalog.pg_attribute as o
+                     where o.attrelid in (k.conrelid, k.confrelid) and o.attname = 'owner_id' and not o.attisdropped
+                 )",
+            &[PgBuiltInOids::OIDOID, PgBuiltInOids::TEXTOID],
+            &[self.oid.into(), column.into()],
+            |rows| rows.first().get_two::<String, String>(),
+        )?;
+        match found {
+            (Some(name), Some(qualified)) => Ok(Record { name, qualified, column: column.into() }),
+            _ => Err(CrmError::invalid(
+                "part_of",
+                "must be a column of a foreign key (org_id, …) to a record (org_id, id) with on delete cascade; \
+                 both tables have an owner_id and the same owner",
+            )),
+        }
+    }
+
+    /// Says of the columns that every table has what they are, where nothing is said yet.
+    fn describe(&self) -> Result<()> {
+        let comments = db::select(
+            "select string_agg(format('comment on column %s.%I is %L', $1::regclass, a.attname, known.text), '; ')
+             from unnest($2, $3) as known (name, text)
+             join pg_catalog.pg_attribute as a on a.attrelid = $1 and a.attname = known.name and not a.attisdropped
+             where pg_catalog.col_description(a.attrelid, a.attnum) is null",
+            &[PgBuiltInOids::OIDOID, PgBuiltInOids::TEXTARRAYOID, PgBuiltInOids::TEXTARRAYOID],
+            &[
+                self.oid.into(),
+                DESCRIPTIONS.map(|(name, _)| name.to_owned()).to_vec().into(),
+                DESCRIPTIONS.map(|(_, text)| text.to_owned()).to_vec().into(),
+            ],
+            |rows| rows.first().get_one::<String>(),
+        )?;
+        db::run(&comments.unwrap_or_default())
+    }
+
     /// The one text a catalog query about this table gives, if any.
     fn find_one(&self, query: &'static str) -> Result<Option<String>> {
         db::select(query, &[PgBuiltInOids::OIDOID], &[self.oid.into()], |rows| {
@@ -207,66 +325,8 @@ impl Table {
         )
     }
 
-    fn policy(&self, command: &str, who: &str) -> String {
-        quote_identifier(format!("{}_{command}_{who}", self.name))
-    }
-
-    fn attachment(&self, rules: &[String], owned: bool) -> String {
-        let table = &self.qualified;
-        let mut sql = format!(
-            "alter table {table} enable row level security, force row level security;
-             revoke all on table {table} from public, crm_anon;
-             grant select, insert, update, delete on table {table} to crm_app, crm_multi;
-             grant select on table {table} to crm_backup;\n"
-        );
-        for (command, action) in COMMANDS {
-            for who in ["app", "multi"] {
-                let rows = |action| conditions(who, &self.name, action, owned);
-                let allowed = rows(action).within(action);
-                // What may be seen is let through to be changed or deleted, and _400_scope refuses it where it is out of
-                // reach: a row that a policy passes over is passed over in silence.
-                let touched = match (owned, who) {
-                    (false, _) => allowed.clone(),
-                    (true, "app") => rows("read").within(action),
-                    // Of several organizations, the action may be permitted in one and not in the other.
-                    (true, _) => rows("read").within("read"),
-                };
-                let clause = match command {
-                    "insert" => format!("with check ({allowed})"),
-                    "update" => format!("using ({touched}) with check ({allowed})"),
-                    _ => format!("using ({touched})"),
-                };
-                let policy = self.policy(command, who);
-                sql += &format!("create policy {policy} on {table} for {command} to crm_{who} {clause};\n");
-            }
-        }
-        let resource = quote_literal(&self.name);
-        let kind = if owned { String::new() } else { format!(", {}", quote_literal(UNOWNED)) };
-        sql += &format!(
-            "create trigger _300_guard before insert or update or delete on {table}
-             for each statement execute function crm_private.guard({resource}{kind});\n"
-        );
-        if owned {
-            sql += &format!(
-                "create trigger _400_scope before update or delete on {table}
-                 for each row execute function crm_private.check_scope({resource});\n"
-            );
-        }
-        if !rules.is_empty() {
-            let rules = rules.iter().map(quote_literal).collect::<Vec<_>>().join(", ");
-            sql += &format!(
-                "create trigger _100_normalize before insert or update on {table}
-                 for each row execute function crm_private.normalize({rules});\n"
-            );
-        }
-        sql + &format!(
-            "create trigger _500_stamp before insert or update on {table}
-             for each row execute function crm_private.stamp();\n"
-        ) + &count_triggers(table, &resource)
-    }
-
     /// Makes the table's permissions known, and gives them to the built-in roles: as told, or as they were, or as usual.
-    fn catalogue(&self, template: Option<Template>) -> Result<()> {
+    fn catalogue(&self, template: Option<Template>, read_only: bool) -> Result<()> {
         let title = self.name.replace('_', " ");
         let mut known = false;
         for (action, description) in [
@@ -274,7 +334,10 @@ impl Table {
             ("create", format!("Add {title}.")),
             ("update", format!("Change {title}.")),
             ("delete", format!("Delete {title}.")),
-        ] {
+        ]
+        .into_iter()
+        .take(if read_only { 1 } else { COMMANDS.len() })
+        {
             let made = db::execute(
                 "insert into crm.permissions (resource, action, description) values ($1, $2, $3)
                  on conflict (resource, action) do nothing returning 1",
@@ -288,7 +351,7 @@ impl Table {
             Some(told) => told,
         };
         self.forget_built_in()?;
-        for (role, action, scope) in template.grants() {
+        for (role, action, scope) in template.grants().filter(|(_, action, _)| !read_only || *action == "read") {
             db::execute(
                 "insert into crm.built_in_permissions (role, permission, scope) values ($1, $2, $3)",
                 &[role.into(), format!("{}.{action}", self.name).into(), scope.name().into()],
@@ -369,64 +432,18 @@ impl Table {
                      and p.proname in ('guard', 'check_scope', 'normalize', 'stamp', 'count_usage')
              ) as attached",
         )?;
+        let followed = self.find_one(
+            "select string_agg(format('drop trigger %I on %s', t.tgname, t.tgrelid::regclass), '; ')
+             from pg_catalog.pg_trigger as t
+             join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+             where case when p.pronamespace = to_regnamespace('crm_private') and p.proname = 'pass_owner'
+                 then to_regclass(split_part(encode(t.tgargs, 'escape'), '\\000', 1)) = $1 end",
+        )?;
+        db::run(&followed.unwrap_or_default())?;
         if let Some(statements) = attached {
             db::run(&statements)?;
         }
         db::run(&format!("revoke all on table {table} from crm_app, crm_multi"))?;
         recount::restart(&counted)
     }
-}
-
-/// Whose rows: the parts of a policy's condition.
-struct Conditions<'a> {
-    who: &'a str,
-    table: &'a str,
-    scope: String,
-}
-
-/// The rows of a table that a permission reaches.
-///
-/// Every function stands in a sub-select, so that it runs once per statement, and the organization comes first, as a scalar:
-/// that is what index scans and parallel plans need. Only those who look across several organizations pay for arrays.
-fn conditions<'a>(who: &'a str, table: &'a str, action: &str, owned: bool) -> Conditions<'a> {
-    let permission = quote_literal(format!("{table}.{action}"));
-    let scope = match (who, owned) {
-        ("app", true) => format!(
-            "owner_id = any ((select crm.scope_user_ids({permission}))::uuid[])
-             or org_id = (select crm.all_scope_org_id({permission}))"
-        ),
-        ("app", false) => format!("org_id = (select crm.all_scope_org_id({permission}))"),
-        (_, true) => format!(
-            "owner_id = (select crm.current_user_id())
-             or org_id = any ((select crm.all_scope_org_ids({permission}))::uuid[])
-             or org_id::text || '/' || owner_id::text = any ((select crm.team_scope_keys({permission}))::text[])"
-        ),
-        (_, false) => format!("org_id = any ((select crm.all_scope_org_ids({permission}))::uuid[])"),
-    };
-    Conditions { who, table, scope }
-}
-
-impl Conditions<'_> {
-    /// And only where this action is permitted at all.
-    fn within(&self, action: &str) -> String {
-        let permission = quote_literal(format!("{}.{action}", self.table));
-        let scope = &self.scope;
-        match self.who {
-            "app" => format!("org_id = (select crm.permitted_org_id({permission})) and ({scope})"),
-            _ => format!("org_id = any ((select crm.permitted_org_ids({permission}))::uuid[]) and ({scope})"),
-        }
-    }
-}
-
-/// What counts the rows of a resource, both quoted. With transition tables each event needs a trigger of its own.
-fn count_triggers(table: &str, resource: &str) -> String {
-    let trigger = |event: &str, rows: &str| {
-        format!(
-            "create trigger _800_count_{event} after {event} on {table} {rows}
-             for each statement execute function crm_private.count_usage({resource});\n"
-        )
-    };
-    trigger("insert", "referencing new table as added")
-        + &trigger("delete", "referencing old table as removed")
-        + &trigger("truncate", "")
 }

@@ -19,6 +19,9 @@ use crate::identity::principal::{Principal, from_pg, needs_identity, outer_user}
 /// The argument of the trigger on a table whose rows have no owner: only who may do it to all of them may do it.
 pub const UNOWNED: &str = "unowned";
 
+/// The argument on a table whose rows are parts of records: whoever may change the record may do all of it.
+pub const PART: &str = "part";
+
 #[pg_trigger(sql = false)]
 fn guard<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
     row::answer(check(trigger).map(|()| None))
@@ -108,9 +111,11 @@ pub fn identified() -> Result<Option<std::rc::Rc<Principal>>> {
 
 /// The permission that the statement needs on the resource which is the trigger's first argument.
 pub fn permission(trigger: &PgTrigger) -> Result<String> {
-    let resource = trigger.extra_args().ok().and_then(|arguments| arguments.into_iter().next());
-    let resource = resource.ok_or_else(|| CrmError::internal("the trigger does not name its resource"))?;
-    Ok(format!("{resource}.{}", Action::of(trigger).name()))
+    let mut arguments = trigger.extra_args().unwrap_or_default().into_iter();
+    let resource = arguments.next().ok_or_else(|| CrmError::internal("the trigger does not name its resource"))?;
+    let is_part = arguments.next().is_some_and(|kind| kind == PART);
+    let action = if is_part { Action::Update } else { Action::of(trigger) };
+    Ok(format!("{resource}.{}", action.name()))
 }
 
 /// Whether a foreign key's own action (on delete set null) is writing: what that needs, the first statement was asked. It

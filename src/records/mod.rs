@@ -1,10 +1,14 @@
 //! What every enrolled table gets.
 
+pub mod attachment;
 pub mod enroll;
 pub mod guard;
 pub mod normalize;
+pub mod parts;
 pub mod row;
 pub mod rules;
 pub mod scope;
 pub mod stamp;
+pub mod states;
+pub mod steps;
 pub mod uuid;

@@ -10,8 +10,10 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByPostgres, PgBuiltInOids};
 
+use super::guard;
 use super::row::{self, Row, Rows};
 use super::rules::{Kind, Rule, Stored};
+use super::states::{self, Writer};
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, from_pg, to_pg};
@@ -30,8 +32,16 @@ fn normalize<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, Al
 fn normalized(trigger: &PgTrigger) -> Result<Row> {
     let Rows { mut new, old } = Rows::of(trigger)?;
     let rules = rules_of(trigger)?;
+    let writer = match () {
+        () if guard::by_foreign_key(trigger) => Writer::Internal,
+        () if Principal::current().is_some() => Writer::Client,
+        () => Writer::Administrator,
+    };
     for rule in rules.iter() {
-        apply(rule, &mut new, old.as_ref())?;
+        if rule.is_text() {
+            apply(rule, &mut new, old.as_ref())?;
+        }
+        states::apply(rule, &mut new, old.as_ref(), writer)?;
     }
     Ok(new)
 }

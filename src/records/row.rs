@@ -1,6 +1,6 @@
 //! The row a BEFORE trigger may change: reads columns by name, collects changes, builds the new tuple once.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_int};
 
 use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -21,6 +21,7 @@ pub fn answer<'a>(outcome: Result<Option<Row>>) -> Result<Option<PgHeapTuple<'a,
 }
 
 pub struct Row {
+    relation: pg_sys::Relation,
     tuple: *mut pg_sys::HeapTupleData,
     tupdesc: pg_sys::TupleDesc,
     columns: Vec<i32>,
@@ -58,9 +59,10 @@ impl Images {
             return Err(CrmError::internal("this is a trigger FOR EACH ROW"));
         }
         let data = trigger.trigger_data();
+        let relation = data.tg_relation;
         // SAFETY: the trigger manager hands in an open relation.
-        let tupdesc = unsafe { (*data.tg_relation).rd_att };
-        let row = |tuple| Some(Row { tuple, tupdesc, columns: vec![], values: vec![], nulls: vec![] });
+        let tupdesc = unsafe { (*relation).rd_att };
+        let row = |tuple| Some(Row { relation, tuple, tupdesc, columns: vec![], values: vec![], nulls: vec![] });
         Ok(match () {
             () if event.fired_by_insert() => Self { old: None, new: row(data.tg_trigtuple) },
             () if event.fired_by_update() => Self { old: row(data.tg_trigtuple), new: row(data.tg_newtuple) },
@@ -117,6 +119,44 @@ impl Row {
             let (value, is_null) = from.datum(number);
             self.put(number, value, is_null);
         }
+    }
+
+    /// Whether a column, if the table has it, holds something else than in another version of the row.
+    pub fn differs(&self, name: &str, from: &Row) -> bool {
+        let Some(number) = self.column(name) else { return false };
+        let ((value, is_null), (other, other_is_null)) = (self.datum(number), from.datum(number));
+        if is_null || other_is_null {
+            return is_null != other_is_null;
+        }
+        unsafe extern "C-unwind" {
+            fn datum_image_eq(one: pg_sys::Datum, other: pg_sys::Datum, by_value: bool, length: c_int) -> bool;
+        }
+        // SAFETY: two values of one column, which the descriptor describes.
+        unsafe {
+            let attribute = (*self.tupdesc).attrs.as_slice((*self.tupdesc).natts as usize)[number as usize - 1];
+            !datum_image_eq(value, other, attribute.attbyval, attribute.attlen.into())
+        }
+    }
+
+    /// Gives a column, if the table has it, its default, which is a constant or none.
+    pub fn set_default(&mut self, name: &str) -> Result<()> {
+        let Some(number) = self.column(name) else { return Ok(()) };
+        // SAFETY: an open relation and one of its columns; the nodes live as long as the trigger call.
+        let default = unsafe {
+            let expression = pg_sys::build_column_default(self.relation, number);
+            if expression.is_null() {
+                None
+            } else {
+                let constant = pg_sys::eval_const_expressions(std::ptr::null_mut(), expression);
+                if (*constant).type_ != pg_sys::NodeTag::T_Const {
+                    return Err(CrmError::internal(format!("the default of column {name} is no constant")));
+                }
+                let constant = constant.cast::<pg_sys::Const>();
+                (!(*constant).constisnull).then_some((*constant).constvalue)
+            }
+        };
+        self.put(number, default.unwrap_or(pg_sys::Datum::from(0)), default.is_none());
+        Ok(())
     }
 
     fn put(&mut self, number: i32, value: pg_sys::Datum, is_null: bool) {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::steps::Steps;
+use crate::html;
 use crate::text::{self, Checked};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -23,11 +25,31 @@ pub enum Kind {
     Phone(String),
     Domain,
     Url,
-    /// So many letters, in upper case: ISO codes of countries (2) and currencies (3).
+    /// So many letters, in upper case.
     Code(usize),
+    /// ISO 3166-1 alpha-2.
+    Country,
+    /// ISO 4217.
+    Currency,
+    /// `#rrggbb`
+    Color,
+    /// A name for programs: `^[a-z][a-z0-9_]{0,62}$`.
+    Key,
+    /// The type of a file: `image/png`.
+    Mime,
+    /// Rich text of at most so many characters, sanitised.
+    Html(usize),
     /// A name of the IANA database; whether it has it, whoever applies the rule asks the server.
     TimeZone,
     Locale,
+    /// No text but a state of the row (see `states`): a column that is the database's to keep,
+    Kept,
+    /// one that goes from state to state,
+    Steps(Steps),
+    /// the time since when another column has one of these values, or for none of them its present one,
+    Since(String, Vec<String>),
+    /// and a person who by that is the row's owner.
+    Owner,
 }
 
 /// What is stored: the column's own value and, for some kinds, a second column's.
@@ -43,6 +65,13 @@ impl Rule {
         let mut words = rule.split_ascii_whitespace().peekable();
         let column = words.next().ok_or(Cow::Borrowed("a rule begins with a column"))?.to_owned();
         let required = words.next_if_eq(&"required").is_some();
+        if words.next_if_eq(&"steps").is_some() {
+            return Ok(Self { column, required, kind: Kind::Steps(Steps::parse(words)?) });
+        }
+        if words.next_if_eq(&"since").is_some() {
+            let kind = since(words.next(), words.next()).ok_or(KINDS)?;
+            return Self { column, required, kind }.alone(words.next());
+        }
         let kind = match (words.next(), words.next()) {
             (Some("line"), Some(max)) => Kind::Line(length(max)?),
             (Some("text"), Some(max)) => Kind::Text(length(max)?),
@@ -51,18 +80,40 @@ impl Rule {
             (Some("domain"), None) => Kind::Domain,
             (Some("url"), None) => Kind::Url,
             (Some("code"), Some(letters)) => Kind::Code(length(letters)?),
+            (Some("country"), None) => Kind::Country,
+            (Some("currency"), None) => Kind::Currency,
+            (Some("color"), None) => Kind::Color,
+            (Some("key"), None) => Kind::Key,
+            (Some("mime"), None) => Kind::Mime,
+            (Some("html"), Some(max)) => Kind::Html(length(max)?),
             (Some("time_zone"), None) => Kind::TimeZone,
             (Some("locale"), None) => Kind::Locale,
-            _ => {
-                return Err(
-                    "the kinds are: line <max>, text <max>, email, phone <column>, domain, url, code <letters>, time_zone, locale"
-                        .into(),
-                );
-            }
+            (Some("kept"), None) => Kind::Kept,
+            (Some("owner"), None) => Kind::Owner,
+            _ => return Err(KINDS.into()),
         };
-        match words.next() {
-            None => Ok(Self { column, required, kind }),
+        Self { column, required, kind }.alone(words.next())
+    }
+
+    fn alone(self, extra: Option<&str>) -> Checked<Self> {
+        match extra {
+            None => Ok(self),
             Some(extra) => Err(format!("what is \"{extra}\"?").into()),
+        }
+    }
+
+    /// Whether it is about what the text is, and not about who keeps it.
+    pub fn is_text(&self) -> bool {
+        !matches!(self.kind, Kind::Kept | Kind::Steps(_) | Kind::Since(..) | Kind::Owner)
+    }
+
+    /// The type the column must be of; `None`: any.
+    pub fn column_type(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Kept => None,
+            Kind::Since(..) => Some("timestamp with time zone"),
+            Kind::Owner => Some("uuid"),
+            _ => Some("text"),
         }
     }
 
@@ -96,6 +147,12 @@ impl Rule {
             Kind::Domain => text::domain(value)?,
             Kind::Url => text::url(value)?,
             Kind::Code(letters) => text::code(value, *letters)?,
+            Kind::Country => text::country(value)?,
+            Kind::Currency => text::currency(value)?,
+            Kind::Color => text::color(value)?,
+            Kind::Key => text::key(value)?,
+            Kind::Mime => text::mime(value)?,
+            Kind::Html(max) => html::clean(value, *max)?,
             Kind::TimeZone => text::time_zone(value)?,
             Kind::Locale => text::locale(value)?,
             Kind::Phone(target) => {
@@ -103,9 +160,22 @@ impl Rule {
                 derived = Some((target.clone(), text::phone_e164(&value, country)));
                 value
             }
+            Kind::Kept | Kind::Steps(_) | Kind::Since(..) | Kind::Owner => value.to_owned(),
         };
         Ok(Stored { value: Some(value), derived })
     }
+}
+
+const KINDS: &str = "the kinds are: line <max>, text <max>, html <max>, email, phone <column>, domain, url, code <letters>, \
+    country, currency, color, key, mime, time_zone, locale, kept, steps *:<state>… <state>:<state>,…, \
+    since <column> <value>,… (or *), owner";
+
+fn since(column: Option<&str>, values: Option<&str>) -> Option<Kind> {
+    let values = match values? {
+        "*" => vec![],
+        values => values.split(',').map(str::to_owned).collect(),
+    };
+    Some(Kind::Since(column?.to_owned(), values))
 }
 
 fn length(max: &str) -> Checked<usize> {
@@ -139,9 +209,21 @@ mod tests {
             "a phone a",
             "a line 5 6",
             "a colour",
+            "a steps",
+            "a since b",
+            "a since b c d",
+            "a kept always",
         ] {
             assert!(Rule::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_rule_may_tell_of_states() {
+        let kind = |rule: &str| Rule::parse(rule).unwrap().kind;
+        assert_eq!(kind("a since b c,d"), Kind::Since("b".into(), vec!["c".into(), "d".into()]));
+        assert_eq!(kind("a since b *"), Kind::Since("b".into(), vec![]));
+        assert!(matches!(kind("status steps *:a a:b b:"), Kind::Steps(_)));
     }
 
     #[test]

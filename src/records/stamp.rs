@@ -5,8 +5,8 @@ use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::guard;
 use super::row::{self, Row, Rows};
+use super::{guard, parts};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, to_pg};
 
@@ -19,10 +19,11 @@ fn stamped(trigger: &PgTrigger) -> Result<Row> {
     let Rows { mut new, old } = Rows::of(trigger)?;
     let principal = Principal::current();
     let now = transaction_time();
-    match old {
+    match &old {
         None => stamp_insert(&mut new, principal.as_deref(), now)?,
-        Some(old) => stamp_update(&mut new, &old, principal.as_deref(), now)?,
+        Some(old) => stamp_update(&mut new, old, principal.as_deref(), now)?,
     }
+    parts::inherit(trigger, &trigger.extra_args().unwrap_or_default(), &mut new, old.as_ref())?;
     if let Some(principal) = principal {
         guard::note_row(trigger, &principal, &new)?;
     }

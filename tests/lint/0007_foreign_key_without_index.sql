@@ -12,7 +12,11 @@ where k.connamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
         select
         from pg_index as i
         where i.indrelid = k.conrelid
-            and i.indpred is null
+            -- What points nowhere need not be in it.
+            and (i.indpred is null or pg_get_expr(i.indpred, i.indrelid) = format('(%s IS NOT NULL)', (
+                select quote_ident(a.attname) from pg_attribute as a
+                where a.attrelid = k.conrelid and a.attnum = k.conkey[cardinality(k.conkey)]
+            )))
             and (i.indkey::smallint[])[0:cardinality(k.conkey) - 1] @> k.conkey
             and (i.indkey::smallint[])[0:cardinality(k.conkey) - 1] <@ k.conkey
     );

@@ -87,7 +87,7 @@ insert into tests.functions values
     ('crm.delete_organization(uuid,integer)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.delete_user(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.end_session(uuid)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
-    ('crm.enroll(regclass,text[],text[])', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm.enroll(regclass,text[],text[],text,boolean)', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm.explain_access(uuid,text,uuid)', 'stable', 'restricted', 'definer', '{crm_app}'),
     ('crm.fail_oauth_exchange(uuid)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
     ('crm.feature_enabled(text,uuid)', 'stable', 'restricted', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
@@ -156,9 +156,11 @@ insert into tests.functions values
     ('crm_private.guard_profile()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.install()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.keep_owner()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
+    ('crm_private.make_defaults()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.make_built_in_roles()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private."normalize"()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.normalize_provider()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.pass_owner()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.postgrest_config()', 'volatile', 'unsafe', 'definer', '{crm_authenticator}'),
     ('crm_private.stamp()', 'volatile', 'unsafe', 'invoker', '{crm_owner}');
 
@@ -464,6 +466,7 @@ select set_eq(
         ('crm.roles', '_400_delegation', 'crm_private.check_delegation()', 'O'),
         ('crm.memberships', '_800_keep_owner', 'crm_private.keep_owner()', 'O'),
         ('crm.organizations', '_200_make_built_in_roles', 'crm_private.make_built_in_roles()', 'O'),
+        ('crm.organizations', '_210_make_defaults', 'crm_private.make_defaults()', 'O'),
         ('crm.built_in_permissions', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm.built_in_permissions', '_900_announce_truncate', 'crm_private.announce()', 'A'),
         ('crm.group_members', '_900_announce', 'crm_private.announce()', 'A'),

@@ -1,0 +1,186 @@
+//! What `crm.enroll` puts on a table, as SQL: policies, grants and triggers. Pure but for quoting.
+
+use pgrx::spi::{quote_identifier, quote_literal};
+
+use super::enroll::{COMMANDS, Record};
+use super::guard::{PART, UNOWNED};
+
+pub struct Attachment<'a> {
+    /// Quoted and with its schema.
+    pub table: &'a str,
+    pub name: &'a str,
+    pub rules: &'a [String],
+    /// Whether its rows have owners.
+    pub owned: bool,
+    /// Whose parts they are.
+    pub record: Option<Record>,
+    pub read_only: bool,
+}
+
+impl Attachment<'_> {
+    pub fn statements(&self) -> String {
+        let counts = self.record.is_none() && !self.read_only;
+        [
+            self.grants(),
+            self.policies(),
+            self.checks(),
+            self.stamps(),
+            if counts { count_triggers(self.table, &quote_literal(self.name)) } else { String::new() },
+        ]
+        .concat()
+    }
+
+    /// Whose permissions are asked for.
+    fn resource(&self) -> &str {
+        self.record.as_ref().map_or(self.name, |record| &record.name)
+    }
+
+    /// The action that a command is to the resource: whatever is done to a part changes the record.
+    fn action(&self, action: &'static str) -> &'static str {
+        if self.record.is_some() && action != "read" { "update" } else { action }
+    }
+
+    fn grants(&self) -> String {
+        let table = self.table;
+        let rights = if self.read_only { "select" } else { "select, insert, update, delete" };
+        format!(
+            "alter table {table} enable row level security, force row level security;
+             revoke all on table {table} from public, crm_anon;
+             grant {rights} on table {table} to crm_app, crm_multi;
+             grant select on table {table} to crm_backup;\n"
+        )
+    }
+
+    fn policies(&self) -> String {
+        let table = self.table;
+        let mut sql = String::new();
+        for (command, action) in COMMANDS {
+            let action = self.action(action);
+            for who in ["app", "multi"] {
+                let rows = |action| conditions(who, self.resource(), action, self.owned);
+                let allowed = rows(action).within(action);
+                // What may be seen is let through to be changed or deleted, and _400_scope refuses it where it is out of
+                // reach: a row that a policy passes over is passed over in silence.
+                let touched = match (self.owned, who) {
+                    (false, _) => allowed.clone(),
+                    (true, "app") => rows("read").within(action),
+                    // Of several organizations, the action may be permitted in one and not in the other.
+                    (true, _) => rows("read").within("read"),
+                };
+                let clause = match command {
+                    "insert" => format!("with check ({allowed})"),
+                    "update" => format!("using ({touched}) with check ({allowed})"),
+                    _ => format!("using ({touched})"),
+                };
+                let policy = quote_identifier(format!("{}_{command}_{who}", self.name));
+                sql += &format!("create policy {policy} on {table} for {command} to crm_{who} {clause};\n");
+            }
+        }
+        sql
+    }
+
+    fn checks(&self) -> String {
+        let (table, resource) = (self.table, quote_literal(self.resource()));
+        let kind = match () {
+            () if self.record.is_some() => format!(", {}", quote_literal(PART)),
+            () if !self.owned => format!(", {}", quote_literal(UNOWNED)),
+            () => String::new(),
+        };
+        let mut sql = format!(
+            "create trigger _300_guard before insert or update or delete on {table}
+             for each statement execute function crm_private.guard({resource}{kind});\n"
+        );
+        if self.owned {
+            sql += &format!(
+                "create trigger _400_scope before update or delete on {table}
+                 for each row execute function crm_private.check_scope({resource}{kind});\n"
+            );
+        }
+        sql
+    }
+
+    fn stamps(&self) -> String {
+        let table = self.table;
+        let mut sql = String::new();
+        if !self.rules.is_empty() {
+            let rules = self.rules.iter().map(quote_literal).collect::<Vec<_>>().join(", ");
+            sql += &format!(
+                "create trigger _100_normalize before insert or update on {table}
+                 for each row execute function crm_private.normalize({rules});\n"
+            );
+        }
+        let of = self.record.as_ref().map_or(String::new(), |record| {
+            format!("{}, {}", quote_literal(&record.column), quote_literal(&record.qualified))
+        });
+        sql += &format!(
+            "create trigger _500_stamp before insert or update on {table}
+             for each row execute function crm_private.stamp({of});\n"
+        );
+        if let Some(record) = &self.record {
+            sql += &format!(
+                "create trigger {} after update on {}
+                 for each row when (old.owner_id is distinct from new.owner_id)
+                 execute function crm_private.pass_owner({}, {});\n",
+                quote_identifier(format!("_600_owner_{}", self.name)),
+                record.qualified,
+                quote_literal(table),
+                quote_literal(&record.column)
+            );
+        }
+        sql
+    }
+}
+
+/// Whose rows: the parts of a policy's condition.
+struct Conditions<'a> {
+    who: &'a str,
+    resource: &'a str,
+    scope: String,
+}
+
+/// The rows of a table that a permission reaches.
+///
+/// Every function stands in a sub-select, so that it runs once per statement, and the organization comes first, as a scalar:
+/// that is what index scans and parallel plans need. Only those who look across several organizations pay for arrays.
+fn conditions<'a>(who: &'a str, resource: &'a str, action: &str, owned: bool) -> Conditions<'a> {
+    let permission = quote_literal(format!("{resource}.{action}"));
+    let scope = match (who, owned) {
+        ("app", true) => format!(
+            "owner_id = any ((select crm.scope_user_ids({permission}))::uuid[])
+             or org_id = (select crm.all_scope_org_id({permission}))"
+        ),
+        ("app", false) => format!("org_id = (select crm.all_scope_org_id({permission}))"),
+        (_, true) => format!(
+            "owner_id = (select crm.current_user_id())
+             or org_id = any ((select crm.all_scope_org_ids({permission}))::uuid[])
+             or org_id::text || '/' || owner_id::text = any ((select crm.team_scope_keys({permission}))::text[])"
+        ),
+        (_, false) => format!("org_id = any ((select crm.all_scope_org_ids({permission}))::uuid[])"),
+    };
+    Conditions { who, resource, scope }
+}
+
+impl Conditions<'_> {
+    /// And only where this action is permitted at all.
+    fn within(&self, action: &str) -> String {
+        let permission = quote_literal(format!("{}.{action}", self.resource));
+        let scope = &self.scope;
+        match self.who {
+            "app" => format!("org_id = (select crm.permitted_org_id({permission})) and ({scope})"),
+            _ => format!("org_id = any ((select crm.permitted_org_ids({permission}))::uuid[]) and ({scope})"),
+        }
+    }
+}
+
+/// What counts the rows of a resource, both quoted. With transition tables each event needs a trigger of its own.
+fn count_triggers(table: &str, resource: &str) -> String {
+    let trigger = |event: &str, rows: &str| {
+        format!(
+            "create trigger _800_count_{event} after {event} on {table} {rows}
+             for each statement execute function crm_private.count_usage({resource});\n"
+        )
+    };
+    trigger("insert", "referencing new table as added")
+        + &trigger("delete", "referencing old table as removed")
+        + &trigger("truncate", "")
+}
