@@ -139,11 +139,16 @@ grant select on crm.groups, crm.group_permissions, crm.group_roles to crm_define
 grant select, delete on crm.group_members to crm_definer;
 
 comment on table crm.groups is 'People who work together: a team. Its members see each other''s rows where their permissions have scope team.';
+comment on column crm.groups.name is 'Unique within the organization.';
+comment on column crm.groups.description is 'What the group is for.';
 comment on table crm.group_members is 'Who is in which group.';
 comment on column crm.group_members.user_id is 'A member of the organization.';
 comment on column crm.group_members.is_lead is 'Leads the group. Tells people whom to ask; permits nothing.';
+comment on column crm.group_members.group_id is 'The group somebody is in.';
 comment on table crm.group_permissions is 'What a group''s members may do beyond their roles.';
 comment on column crm.group_permissions.permission is 'resource.action as in /permissions; * stands for any (contacts.*, *.read, *.*).';
 comment on column crm.group_permissions.scope is 'own: rows one owns; team: rows owned by somebody in a group of one''s; all. Of several the widest counts.';
+comment on column crm.group_permissions.group_id is 'The group whose members have the permission.';
 comment on table crm.group_roles is 'Roles that a group''s members have besides their own.';
 comment on column crm.group_roles.role is 'The name of a role.';
+comment on column crm.group_roles.group_id is 'The group whose members have the role.';

@@ -53,3 +53,8 @@ grant select, insert, update on crm.memberships to crm_definer;
 comment on table crm.memberships is 'The members of an organization and their roles.';
 comment on column crm.memberships.role is 'The name of one of the organization''s roles. What else somebody may do comes from their groups.';
 comment on column crm.memberships.status is 'active or ended.';
+comment on column crm.memberships.id is 'UUID version 7, made by the database.';
+comment on column crm.memberships.org_id is 'The organization the user is a member of.';
+comment on column crm.memberships.user_id is 'The member.';
+comment on column crm.memberships.created_at is 'When the user became a member.';
+comment on column crm.memberships.ended_at is 'When the membership ended; empty while it lasts.';

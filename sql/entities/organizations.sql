@@ -71,3 +71,7 @@ comment on column crm.organizations.status_changed_at is 'When it was suspended,
 comment on column crm.organizations.country is 'ISO 3166-1 alpha-2. Phone numbers without a country code are read as numbers of this country.';
 comment on column crm.organizations.currency is 'ISO 4217, the default for amounts.';
 comment on column crm.organizations.time_zone is 'IANA time zone name.';
+comment on column crm.organizations.id is 'What every other table calls org_id.';
+comment on column crm.organizations.name is 'The name that people read.';
+comment on column crm.organizations.created_at is 'When the organization was made.';
+comment on column crm.organizations.updated_at is 'When it was changed last.';

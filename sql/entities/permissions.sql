@@ -94,8 +94,13 @@ alter table crm.built_in_permissions enable always trigger _900_announce_truncat
 comment on table crm.permissions is 'What roles and groups can be given: resource.action, for instance contacts.update.';
 comment on column crm.permissions.resource is 'A table, or what else is looked after.';
 comment on column crm.permissions.action is 'read, create, update, delete, or what else there is to do.';
+comment on column crm.permissions.description is 'What it lets somebody do.';
 comment on table crm.built_in_roles is 'The roles that every organization has.';
 comment on column crm.built_in_roles.rank is 'Nobody sees, gives or takes roles of a higher rank than theirs.';
+comment on column crm.built_in_roles.name is 'The name that memberships.role has.';
+comment on column crm.built_in_roles.title is 'The name that people read.';
+comment on column crm.built_in_roles.description is 'What it is for.';
 comment on table crm.built_in_permissions is 'What the built-in roles may do.';
 comment on column crm.built_in_permissions.permission is 'resource.action; * stands for any.';
 comment on column crm.built_in_permissions.scope is 'own: rows one owns; team: rows owned by somebody in a group of one''s; all.';
+comment on column crm.built_in_permissions.role is 'The role that has the permission.';

@@ -42,3 +42,6 @@ comment on table crm.plans is 'The plans: which features an organization has, an
 comment on column crm.plans.features is 'Names that crm.feature_enabled() answers for.';
 comment on column crm.plans.limits is
     'The most that an organization may have: users, webhooks, or a table''s name; records: of each table without a limit of its own. What is not named has no limit.';
+comment on column crm.plans.name is 'The name that organizations.plan has.';
+comment on column crm.plans.title is 'The name that people read.';
+comment on column crm.plans.description is 'What the plan is for.';

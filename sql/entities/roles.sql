@@ -87,6 +87,7 @@ comment on column crm.roles.name is 'What memberships and invitations refer to: 
 comment on column crm.roles.title is 'For people.';
 comment on column crm.roles.rank is '1 to 100 (owner 100, admin 80, manager 60, sales and support 40, read_only 20): nobody sees, gives or takes roles of a higher rank than theirs.';
 comment on column crm.roles.built_in is 'One of those that every organization has, and that cannot be changed.';
+comment on column crm.roles.description is 'What the role is for.';
 comment on table crm.role_permissions is 'What the organization''s own roles may do, and what it adds to the built-in ones (see built_in_permissions).';
 comment on column crm.role_permissions.role is 'The name of a role.';
 comment on column crm.role_permissions.permission is 'resource.action as in /permissions; * stands for any (contacts.*, *.read, *.*).';

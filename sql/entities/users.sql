@@ -53,3 +53,8 @@ comment on column crm.users.time_zone is 'IANA time zone name; null: the organiz
 comment on column crm.users.locale is 'Language and region as BCP 47 writes them: de, pt-BR.';
 comment on column crm.users.email_verified_at is 'When the user last proved to read this address; null: never.';
 comment on column crm.users.status is 'active, disabled or deleted; only an active user can act.';
+comment on column crm.users.id is 'What other tables call user_id, created_by, owner_id.';
+comment on column crm.users.full_name is 'The name that colleagues read.';
+comment on column crm.users.avatar_url is 'Address of a picture (http or https).';
+comment on column crm.users.created_at is 'When the user was made.';
+comment on column crm.users.updated_at is 'When the profile was changed last.';
