@@ -108,7 +108,7 @@ revoke all on function crm.enroll(regclass, text[], text[], text, boolean) from 
 grant execute on function crm.enroll(regclass, text[], text[], text, boolean) to crm_owner;
 
 comment on function crm.enroll(regclass, text[], text[], text, boolean) is
-$$Gives a table what every table of the CRM has: forced row level security with policies for crm_app and crm_multi by the permissions <table>.read, .create, .update, .delete and their scope (own: owner_id is the caller; team: owner_id is in a group of theirs; all; without a column owner_id only those with scope all do anything); grants; a refusal of what the caller is not permitted; stamps (org_id, id, created_at, created_by, updated_at, updated_by, owner_id, version: those the table has).
+$$Gives a table what every table of the CRM has: forced row level security with policies for crm_app and crm_multi by the permissions <table>.read, .create, .update, .delete and their scope (own: owner_id is the caller; team: owner_id is in a group of theirs; all; without a column owner_id only those with scope all do anything); grants; a refusal of what the caller is not permitted; stamps (org_id, id, created_at, created_by, updated_at, updated_by, owner_id, version: those the table has); tags, where it has a column tags text[].
 target: a table of the caller's with primary key (org_id, id).
 rules: how columns are checked and kept, "<column> [required] <kind>".
 For text, with the kinds line <max>, text <max>, html <max> (rich text, sanitised), email, phone <column for E.164>, domain, url, code <letters>, country (ISO 3166-1 alpha-2), currency (ISO 4217), color (#rrggbb), key (a name for programs), mime (a type of file), time_zone, locale. What is blank is stored as null.

@@ -26,7 +26,8 @@ extension_sql_file!("../sql/access/members.sql", name = "access_members", requir
 extension_sql_file!("../sql/access/triggers.sql", name = "access_triggers", requires = ["access_members"]);
 extension_sql_file!("../sql/plans.sql", name = "plans", requires = ["access_triggers"]);
 extension_sql_file!("../sql/records.sql", name = "records", requires = ["plans"]);
-extension_sql_file!("../sql/crm/defaults.sql", name = "defaults", requires = ["records"]);
+extension_sql_file!("../sql/tags.sql", name = "tags", requires = ["records"]);
+extension_sql_file!("../sql/crm/defaults.sql", name = "defaults", requires = ["tags"]);
 extension_sql_file!("../sql/edge.sql", name = "edge", requires = ["defaults"]);
 extension_sql_file!("../sql/crm/demo.sql", name = "demo", requires = ["edge"]);
 extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["demo"]);
@@ -53,6 +54,7 @@ const TABLE_FILES: &[(&str, &str)] = &table_files![
     "entities/identity/invitations.sql",
     "entities/identity/identity_providers.sql",
     "entities/identity/api_keys.sql",
+    "entities/tags.sql",
     "entities/accounts.sql",
     "entities/contacts.sql",
 ];

@@ -30,6 +30,7 @@ create table crm.accounts (
     linkedin_url text,
     description text,
     parent_id uuid,
+    tags text[] not null default '{}',
     owner_id uuid,
     external_id text,
     created_at timestamptz not null default now(),

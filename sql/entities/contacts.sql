@@ -26,6 +26,7 @@ create table crm.contacts (
     postal_code text,
     country text,
     description text,
+    tags text[] not null default '{}',
     owner_id uuid,
     external_id text,
     created_at timestamptz not null default now(),

@@ -62,12 +62,12 @@ fn check_enrollment() -> Result<TableIterator<'static, (name!(relation, String),
              union all
              select relation, format('trigger %s is missing or does not fire: enroll it again', wanted.name)
              from tables
-             cross join (values ('_300_guard'), ('_400_scope'), ('_500_stamp')) as wanted (name)
+             cross join (values ('_140_tags', 'tags'), ('_300_guard', 'org_id'), ('_400_scope', 'owner_id'), ('_500_stamp', 'org_id')) as wanted (name, needs)
              where enrolled
-                 and (wanted.name <> '_400_scope' or exists (
+                 and exists (
                      select from pg_attribute as a
-                     where a.attrelid = tables.oid and a.attname = 'owner_id' and not a.attisdropped
-                 ))
+                     where a.attrelid = tables.oid and a.attname = wanted.needs and not a.attisdropped
+                 )
                  and not exists (
                      select from pg_trigger as t
                      where t.tgrelid = tables.oid and t.tgname = wanted.name and t.tgenabled in ('O', 'A')

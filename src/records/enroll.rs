@@ -9,6 +9,7 @@ use pgrx::spi::quote_qualified_identifier;
 
 use super::attachment::Attachment;
 use super::rules::Rule;
+use super::tags;
 use crate::access::template::Template;
 use crate::db;
 use crate::error::{CrmError, Result};
@@ -20,9 +21,10 @@ pub const COMMANDS: [(&str, &str); 4] =
     [("select", "read"), ("insert", "create"), ("update", "update"), ("delete", "delete")];
 
 /// Columns a table may have for stamping, and the type each must then be of.
-const STAMPS: [(&str, &str); 10] = [
+const STAMPS: [(&str, &str); 11] = [
     ("org_id", "uuid"),
     ("id", "uuid"),
+    ("tags", "text[]"),
     ("owner_id", "uuid"),
     ("external_id", "text"),
     ("created_at", "timestamp with time zone"),
@@ -97,6 +99,9 @@ fn enroll(
         }
         .statements(),
     )?;
+    if table.column_type(tags::COLUMN)?.is_some() {
+        db::run(&tags::attachment(&table.qualified))?;
+    }
     table.seal()?;
     table.describe()?;
     if is_part {
@@ -429,7 +434,7 @@ impl Table {
                  join pg_catalog.pg_proc as p on p.oid = t.tgfoid
                  where t.tgrelid = $1 and not t.tgisinternal
                      and p.pronamespace = to_regnamespace('crm_private')
-                     and p.proname in ('guard', 'check_scope', 'normalize', 'stamp', 'count_usage')
+                     and p.proname in ('guard', 'check_scope', 'normalize', 'stamp', 'count_usage', 'tag_record')
              ) as attached",
         )?;
         let followed = self.find_one(

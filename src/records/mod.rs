@@ -11,4 +11,5 @@ pub mod scope;
 pub mod stamp;
 pub mod states;
 pub mod steps;
+pub mod tags;
 pub mod uuid;

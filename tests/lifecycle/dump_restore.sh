@@ -22,7 +22,7 @@ sql crm >/dev/null <<SQL
 begin;
 set local role crm_app;
 select crm.authenticate('$token');
-insert into crm.contacts (last_name, phone, description) values ('National', '030 123456', e'two\nlines; \\\\ \\t "quoted" ''and'' ünïcödé 😀');
+insert into crm.contacts (last_name, phone, tags, description) values ('National', '030 123456', '{vip,Key account}', e'two\nlines; \\\\ \\t "quoted" ''and'' ünïcödé 😀');
 update crm.contacts set title = 'changed' where external_id like 'demo-0%';
 delete from crm.contacts where external_id = 'demo-15';
 commit;

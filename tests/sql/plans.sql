@@ -54,6 +54,8 @@ insert into crm.group_roles (org_id, group_id, role) select org_id, group_id, 'r
 insert into crm.roles (org_id, name) select org_id, 'role_' || n from tests.sizes cross join generate_series(1, 10) as n;
 insert into crm.role_permissions (org_id, role, permission) select org_id, name, 'contacts.read' from crm.roles where not built_in;
 
+insert into crm.tags (org_id, name) select org_id, 'Tag ' || n from tests.sizes cross join generate_series(1, 20) as n;
+
 insert into crm.accounts (org_id, id, name, domain, external_id, owner_id, created_at)
 select org_id, md5(org_id || 'account' || n)::uuid, 'Account ' || n, 'example' || n || '.com', 'a' || n, tests.owner(org_id, n), now() - n * interval '7 minutes'
 from tests.sizes

@@ -106,6 +106,7 @@ insert into tests.functions values
     ('crm.login(text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
     ('crm.login_with_id_token(text,text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
     ('crm.logout(boolean)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
+    ('crm.merge_tags(text[],text)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.me()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
     ('crm.my_permissions()', 'stable', 'restricted', 'definer', '{crm_app}'),
     ('crm.my_org_ids()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
@@ -124,6 +125,7 @@ insert into tests.functions values
     ('crm.remove_member(uuid)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.recount_usage(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
     ('crm.remove_plan_override(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
+    ('crm.rename_tag(text,text)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.request_email_verification()', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.request_password_reset(text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
     ('crm.reset_password(text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
@@ -141,6 +143,7 @@ insert into tests.functions values
     ('crm.suspend_organization(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.suspend_user(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.switch_org(text)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
+    ('crm.tag_counts()', 'stable', 'restricted', 'invoker', '{crm_app}'),
     ('crm.team_scope_keys(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
     ('crm.unenroll(regclass)', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm.usage(uuid)', 'stable', 'restricted', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
@@ -152,12 +155,15 @@ insert into tests.functions values
     ('crm_private.check_delegation()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.check_scope()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.count_usage()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
+    ('crm_private.follow_tag()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.guard()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.guard_profile()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.install()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.keep_owner()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.make_defaults()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.make_built_in_roles()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
+    ('crm_private.name_tag()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.tag_record()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private."normalize"()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.normalize_provider()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.pass_owner()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
@@ -258,6 +264,9 @@ insert into tests.grants values
     ('crm.organizations', 'crm_backup', 'select'),
     ('crm.organizations', 'crm_definer', 'select, insert, update, delete'),
     ('crm.organizations', 'crm_multi', 'select'),
+    ('crm.tags', 'crm_app', 'select, insert, update, delete'),
+    ('crm.tags', 'crm_backup', 'select'),
+    ('crm.tags', 'crm_multi', 'select, insert, update, delete'),
     ('crm.permissions', 'crm_app', 'select'),
     ('crm.permissions', 'crm_backup', 'select'),
     ('crm.permissions', 'crm_definer', 'select'),
@@ -389,7 +398,7 @@ select set_eq(
           select oid from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
       )$$,
     $$select format('crm.%s', target) as target, format('%s_%s_%s', target, command, who) as name, command, array['crm_' || who] as roles
-      from unnest('{accounts,contacts,group_members,group_permissions,group_roles,groups,role_permissions,roles}'::text[]) as target,
+      from unnest('{accounts,contacts,group_members,group_permissions,group_roles,groups,role_permissions,roles,tags}'::text[]) as target,
           unnest('{select,insert,update,delete}'::text[]) as command,
           unnest('{app,multi}'::text[]) as who
       union all
@@ -438,13 +447,19 @@ select set_eq(
           select oid from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
       )$$,
     $$select 'crm.' || target as target, name, function, 'O' as enabled
-      from unnest('{accounts,contacts,group_members,group_permissions,group_roles,groups,role_permissions,roles}'::text[]) as target
+      from unnest('{accounts,contacts,group_members,group_permissions,group_roles,groups,role_permissions,roles,tags}'::text[]) as target
       cross join (values ('_300_guard', 'crm_private.guard()'), ('_500_stamp', 'crm_private.stamp()'),
           ('_800_count_insert', 'crm_private.count_usage()'), ('_800_count_delete', 'crm_private.count_usage()'),
           ('_800_count_truncate', 'crm_private.count_usage()')) as every (name, function)
       union all
       values
         ('crm.accounts', '_100_normalize', 'crm_private."normalize"()', 'O'),
+        ('crm.accounts', '_140_tags', 'crm_private.tag_record()', 'O'),
+        ('crm.contacts', '_140_tags', 'crm_private.tag_record()', 'O'),
+        ('crm.tags', '_100_normalize', 'crm_private."normalize"()', 'O'),
+        ('crm.tags', '_120_name', 'crm_private.name_tag()', 'O'),
+        ('crm.tags', '_850_follow', 'crm_private.follow_tag()', 'O'),
+        ('crm.tags', '_850_follow_delete', 'crm_private.follow_tag()', 'O'),
         ('crm.memberships', '_800_count_delete', 'crm_private.count_usage()', 'O'),
         ('crm.memberships', '_800_count_insert', 'crm_private.count_usage()', 'O'),
         ('crm.memberships', '_800_count_truncate', 'crm_private.count_usage()', 'O'),

@@ -81,7 +81,7 @@ select crm.whoami() ->> 'authenticated' as read_only_request, crm.me() #>> '{use
     crm.visible_user_ids() is not null as read_only_users, crm.openid_configuration() ? 'issuer' as read_only_configuration,
     (select count(*) from crm.my_sessions()) as read_only_sessions, (select count(*) from crm.list_api_keys()) as read_only_keys,
     (select count(*) from crm.list_invitations()) as read_only_invitations,
-    crm.feature_enabled('webhooks') as read_only_feature, (select count(*) from crm.usage()) as read_only_usage, (select count(*) from crm.plans) as read_only_plans
+    crm.feature_enabled('webhooks') as read_only_feature, (select count(*) from crm.usage()) > 0 as read_only_usage, (select count(*) from crm.tag_counts()) as read_only_tags, (select count(*) from crm.plans) as read_only_plans
 \gset
 select (select count(*) from crm.contacts) as read_only_contacts, (select count(*) from crm.accounts) as read_only_accounts,
     (select count(*) from crm.users) as read_only_people, (select count(*) from crm.memberships) as read_only_memberships,
@@ -156,13 +156,13 @@ select ok(:'read_only_users', 'visible_user_ids() answers there');
 select ok(:'read_only_configuration', 'openid_configuration() answers there');
 select is(:'read_only_sessions'::text, '2', 'my_sessions() answers there');
 select is(:'read_only_keys'::text || :'read_only_invitations', '00', 'list_api_keys() and list_invitations() answer there');
-select is(:'read_only_feature'::text || :'read_only_usage' || :'read_only_plans', 't103', 'feature_enabled(), usage() and the plans answer there');
+select is(:'read_only_feature'::text || :'read_only_usage' || :'read_only_plans' || :'read_only_tags', 'tt30', 'feature_enabled(), usage(), the plans and tag_counts() answer there');
 select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s list_organizations() and list_users(), the worker''s providers_to_fetch() and the DBA''s check_enrollment() and check_usage(), too');
 select is(
     :'stable_functions'::text,
     'all_scope_org_id, all_scope_org_ids, check_enrollment, check_usage, current_org_id, current_rank, current_user_id, explain_access, feature_enabled, jwks, list_api_keys, list_invitations, '
         'list_organizations, list_users, me, my_org_ids, my_permissions, my_sessions, openid_configuration, org_ids_for_user, permitted_org_id, '
-        'permitted_org_ids, providers_to_fetch, readable_roles, scope_user_ids, team_scope_keys, usage, visible_user_ids, whoami',
+        'permitted_org_ids, providers_to_fetch, readable_roles, scope_user_ids, tag_counts, team_scope_keys, usage, visible_user_ids, whoami',
     'these are all the functions that PostgREST runs in READ ONLY transactions: a new one belongs into this file'
 );
 select is(:'read_only_contacts'::text, '1', 'tables can be read there');

@@ -49,6 +49,7 @@ pub fn fingerprint(organization: Uuid) -> String {
              union all select 'g' || g::text from crm.groups as g where g.org_id = $1
              union all select 'gm' || gm::text from crm.group_members as gm where gm.org_id = $1
              union all select 'gp' || gp::text from crm.group_permissions as gp where gp.org_id = $1
+             union all select 't' || t::text from crm.tags as t where t.org_id = $1
              union all select 'gr' || gr::text from crm.group_roles as gr where gr.org_id = $1
              union all select 'u' || u::text from crm.users as u
                  where u.id in (select user_id from crm.memberships where org_id = $1)

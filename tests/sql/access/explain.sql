@@ -187,6 +187,7 @@ create table crm.vehicles (
     org_id uuid not null default crm.current_org_id(),
     id uuid not null default crm.uuid_v7(),
     plate text,
+    tags text[] not null default '{}',
     owner_id uuid,
     created_at timestamptz,
     version integer,
@@ -237,7 +238,7 @@ select tests.broken(format('drop policy vehicles_%s_%s on crm.vehicles', command
 from unnest('{select,insert,update,delete}'::text[]) as command, unnest('{app,multi}'::text[]) as who;
 select tests.broken(format(statement, name), case name when '_300_guard' then case when statement ~ 'drop' then 'is not enrolled' else '_300_guard is missing or does not fire' end
     else name || ' is missing or does not fire' end)
-from unnest('{_300_guard,_400_scope,_500_stamp}'::text[]) as name,
+from unnest('{_140_tags,_300_guard,_400_scope,_500_stamp}'::text[]) as name,
     unnest(array['drop trigger %s on crm.vehicles', 'alter table crm.vehicles disable trigger %s', 'alter table crm.vehicles enable replica trigger %s']) as statement;
 select tests.broken('alter table crm.vehicles disable trigger user', 'is missing or does not fire.*is missing or does not fire.*is missing or does not fire');
 select tests.broken('alter table crm.vehicles disable row level security', 'row level security is not enabled and forced');

@@ -14,7 +14,7 @@ pub struct Table {
     pub owned: bool,
 }
 
-pub const TABLES: [Table; 8] = [
+pub const TABLES: [Table; 9] = [
     Table {
         name: "accounts",
         make: "insert into crm.accounts (org_id, name, owner_id) values ($1, $2, $3) returning id",
@@ -26,6 +26,12 @@ pub const TABLES: [Table; 8] = [
         make: "insert into crm.contacts (org_id, last_name, owner_id) values ($1, $2, $3) returning id",
         change: r#"{"title": "changed"}"#,
         owned: true,
+    },
+    Table {
+        name: "tags",
+        make: "insert into crm.tags (org_id, name) values ($1, $2) returning id",
+        change: r#"{"description": "changed"}"#,
+        owned: false,
     },
     Table {
         name: "roles",
@@ -92,7 +98,7 @@ impl Table {
             admin::value::<Value>(&format!("select to_jsonb(t) from crm.{table} as t where id = $1"), &[&made])
         };
         match self.name {
-            "accounts" | "groups" => json!({ "name": name }),
+            "accounts" | "groups" | "tags" => json!({ "name": name }),
             "contacts" => json!({ "last_name": name }),
             "roles" => json!({ "name": team::role_name() }),
             "role_permissions" => {
