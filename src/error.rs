@@ -14,6 +14,8 @@ use serde_json::Value;
 pub enum CrmError {
     /// 400: an argument or a column has a bad value.
     InvalidInput { field: String, problem: String },
+    /// 400, and what there is instead.
+    Unknown { field: String, problem: String, hint: String },
     /// 403: the caller may not do this.
     Forbidden { message: String },
     /// 403, with the reason.
@@ -65,6 +67,9 @@ impl From<CrmError> for ErrorReport {
         match error {
             CrmError::InvalidInput { field, problem } => {
                 report(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, format!("{field}: {problem}"))
+            }
+            CrmError::Unknown { field, problem, hint } => {
+                report(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, format!("{field}: {problem}")).set_hint(hint)
             }
             CrmError::Forbidden { message } => report(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message),
             CrmError::Stopped { message, detail, hint } => {

@@ -27,7 +27,8 @@ extension_sql_file!("../sql/access/triggers.sql", name = "access_triggers", requ
 extension_sql_file!("../sql/plans.sql", name = "plans", requires = ["access_triggers"]);
 extension_sql_file!("../sql/records.sql", name = "records", requires = ["plans"]);
 extension_sql_file!("../sql/tags.sql", name = "tags", requires = ["records"]);
-extension_sql_file!("../sql/crm/defaults.sql", name = "defaults", requires = ["tags"]);
+extension_sql_file!("../sql/custom_fields.sql", name = "custom_fields", requires = ["tags"]);
+extension_sql_file!("../sql/crm/defaults.sql", name = "defaults", requires = ["custom_fields"]);
 extension_sql_file!("../sql/edge.sql", name = "edge", requires = ["defaults"]);
 extension_sql_file!("../sql/crm/demo.sql", name = "demo", requires = ["edge"]);
 extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["demo"]);
@@ -57,6 +58,7 @@ const TABLE_FILES: &[(&str, &str)] = &table_files![
     "entities/tags.sql",
     "entities/accounts.sql",
     "entities/contacts.sql",
+    "entities/custom_fields.sql",
 ];
 
 #[pg_extern(sql = false)]

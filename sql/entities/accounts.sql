@@ -31,6 +31,7 @@ create table crm.accounts (
     description text,
     parent_id uuid,
     tags text[] not null default '{}',
+    custom_fields jsonb not null default '{}',
     owner_id uuid,
     external_id text,
     created_at timestamptz not null default now(),

@@ -27,6 +27,7 @@ create table crm.contacts (
     country text,
     description text,
     tags text[] not null default '{}',
+    custom_fields jsonb not null default '{}',
     owner_id uuid,
     external_id text,
     created_at timestamptz not null default now(),

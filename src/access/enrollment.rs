@@ -62,11 +62,17 @@ fn check_enrollment() -> Result<TableIterator<'static, (name!(relation, String),
              union all
              select relation, format('trigger %s is missing or does not fire: enroll it again', wanted.name)
              from tables
-             cross join (values ('_140_tags', 'tags'), ('_300_guard', 'org_id'), ('_400_scope', 'owner_id'), ('_500_stamp', 'org_id')) as wanted (name, needs)
+             cross join (values
+                 ('_140_tags', 'tags'), ('_300_guard', 'org_id'), ('_400_scope', 'owner_id'), ('_500_stamp', 'org_id'),
+                 ('_150_custom_fields', 'custom_fields'), ('_800_custom_values_insert', 'custom_fields'),
+                 ('_800_custom_values_update', 'custom_fields'), ('_800_custom_values_delete', 'custom_fields'),
+                 ('_800_custom_values_truncate', 'custom_fields')
+             ) as wanted (name, for_column)
              where enrolled
                  and exists (
                      select from pg_attribute as a
-                     where a.attrelid = tables.oid and a.attname = wanted.needs and not a.attisdropped
+                     where a.attrelid = tables.oid and a.attname = wanted.for_column and not a.attisdropped
+                         and (wanted.for_column <> 'custom_fields' or a.atttypid = 'jsonb'::regtype)
                  )
                  and not exists (
                      select from pg_trigger as t

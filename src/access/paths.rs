@@ -8,9 +8,12 @@
 //! So such a table is planned as if the OR let everything through, as for `org_id = $0`. Where that plan would walk through
 //! an organization, one is put in its place that has a branch for each scope (see `branch`), and takes the one that it needs
 //! when it is executed (see `choice`).
+//!
+//! And conditions on custom fields may enter an index (see `custom`).
 
 mod branch;
 mod choice;
+mod custom;
 mod form;
 mod indexes;
 pub mod nodes;
@@ -60,38 +63,46 @@ unsafe fn plan_scopes(
 ) {
     // SAFETY: see above.
     unsafe {
-        if !is_plain_read(root, rel, index, table) {
+        if !is_table(rel, table) {
             return;
         }
-        let Some(form) = Form::find(root, rel) else { return };
+        let trusted = custom::trust(rel, table);
+        let form = if is_plain_read(root, rel, index) { Form::find(root, rel) } else { None };
+        let Some(form) = form else {
+            if trusted {
+                pg_sys::create_index_paths(root, rel);
+            }
+            return;
+        };
         plan_anew(root, rel, &form);
         let branches = Branches::new(root, rel, &form);
         add_branched(root, rel, &branches);
     }
 }
 
-/// A row that somebody else is changing is looked at again (EvalPlanQual) in the first scan of its table that asks for it,
-/// and the other branches would not see it: so nothing is changed where rows are locked.
-unsafe fn is_plain_read(
-    root: *mut pg_sys::PlannerInfo,
-    rel: *mut pg_sys::RelOptInfo,
-    index: pg_sys::Index,
-    table: *mut pg_sys::RangeTblEntry,
-) -> bool {
+unsafe fn is_table(rel: *mut pg_sys::RelOptInfo, table: *mut pg_sys::RangeTblEntry) -> bool {
     // SAFETY: as above.
     unsafe {
-        let query = &*(*root).parse;
-        matches!(query.commandType, pg_sys::CmdType::CMD_SELECT | pg_sys::CmdType::CMD_INSERT)
-            && query.resultRelation as pg_sys::Index != index
-            && (*root).rowMarks.is_null()
-            && (*rel).reloptkind == pg_sys::RelOptKind::RELOPT_BASEREL
-            && (*rel).lateral_relids.is_null()
+        (*rel).reloptkind == pg_sys::RelOptKind::RELOPT_BASEREL
             && (*table).rtekind == pg_sys::RTEKind::RTE_RELATION
             && (*table).relkind == pg_sys::RELKIND_RELATION as std::ffi::c_char
             && !(*table).inh
             && (*table).tablesample.is_null()
             && !pg_sys::is_dummy_rel(rel)
             && has_all_conditions(rel)
+    }
+}
+
+/// A row that somebody else is changing is looked at again (EvalPlanQual) in the first scan of its table that asks for it,
+/// and the other branches would not see it: so nothing is changed where rows are locked.
+unsafe fn is_plain_read(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo, index: pg_sys::Index) -> bool {
+    // SAFETY: as above.
+    unsafe {
+        let query = &*(*root).parse;
+        matches!(query.commandType, pg_sys::CmdType::CMD_SELECT | pg_sys::CmdType::CMD_INSERT)
+            && query.resultRelation as pg_sys::Index != index
+            && (*root).rowMarks.is_null()
+            && (*rel).lateral_relids.is_null()
     }
 }
 

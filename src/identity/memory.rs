@@ -30,7 +30,7 @@ static SIGNAL: AtomicU32 = AtomicU32::new(0);
 static WATCHED: [AtomicU32; TRIGGERS] = [const { AtomicU32::new(0) }; TRIGGERS];
 
 /// How many triggers there have to be.
-const TRIGGERS: usize = 39;
+const TRIGGERS: usize = 41;
 
 /// Whether all of them are in place; looked at again whenever one of the tables was altered.
 static TRIGGERS_SEEN: AtomicU8 = AtomicU8::new(UNKNOWN);
@@ -85,6 +85,12 @@ pub fn ask_while_writing<T>(query: impl FnOnce() -> Result<T>) -> Result<(T, Opt
     let looks_back = unsafe { pg_sys::XactIsoLevel } >= pg_sys::XACT_REPEATABLE_READ as i32;
     let announced = ANNOUNCER.load(Relaxed) == transaction.into_inner();
     ask_unless(has_written && (looks_back || announced), query)
+}
+
+/// A change is about to be announced: what is asked from here on may be undone with it.
+pub fn note_announcement() {
+    // SAFETY: what is about to write takes a transaction id anyway.
+    ANNOUNCER.store(unsafe { pg_sys::GetTopTransactionId() }.into_inner(), Relaxed);
 }
 
 /// Invalid as long as it has written nothing.

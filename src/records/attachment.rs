@@ -15,6 +15,8 @@ pub struct Attachment<'a> {
     /// Whose parts they are.
     pub record: Option<Record>,
     pub read_only: bool,
+    /// Whether the table has the column.
+    pub custom_fields: bool,
 }
 
 impl Attachment<'_> {
@@ -25,6 +27,7 @@ impl Attachment<'_> {
             self.policies(),
             self.checks(),
             self.stamps(),
+            if self.custom_fields { self.custom_fields() } else { String::new() },
             if counts { count_triggers(self.table, &quote_literal(self.name)) } else { String::new() },
         ]
         .concat()
@@ -97,6 +100,26 @@ impl Attachment<'_> {
             );
         }
         sql
+    }
+
+    /// What changes no custom field costs nothing. A row that goes may be one that others point to.
+    fn custom_fields(&self) -> String {
+        let (table, entity) = (self.table, quote_literal(self.name));
+        let record = self.record.as_ref().map_or(String::new(), |record| format!(", {}", quote_literal(&record.name)));
+        let keep = format!("for each row when (%) execute function crm_private.keep_custom_values({entity})");
+        let keep = |condition: &str| keep.replace('%', condition);
+        format!(
+            "create trigger _150_custom_fields before insert or update on {table}
+             for each row execute function crm_private.check_custom_fields({entity}{record});
+             create trigger _800_custom_values_insert after insert on {table} {};
+             create trigger _800_custom_values_update after update on {table} {};
+             create trigger _800_custom_values_delete after delete on {table} {};
+             create trigger _800_custom_values_truncate after truncate on {table}
+             for each statement execute function crm_private.keep_custom_values({entity});\n",
+            keep("new.custom_fields <> '{}'"),
+            keep("old.custom_fields <> new.custom_fields"),
+            keep("true")
+        )
     }
 
     fn stamps(&self) -> String {

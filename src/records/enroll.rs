@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 use pgrx::spi::quote_qualified_identifier;
 
 use super::attachment::Attachment;
+use super::custom;
 use super::rules::Rule;
 use super::tags;
 use crate::access::template::Template;
@@ -96,6 +97,7 @@ fn enroll(
             owned: table.column_type("owner_id")?.is_some(),
             record,
             read_only,
+            custom_fields: table.column_type(custom::COLUMN)?.as_deref() == Some("jsonb"),
         }
         .statements(),
     )?;
@@ -434,7 +436,9 @@ impl Table {
                  join pg_catalog.pg_proc as p on p.oid = t.tgfoid
                  where t.tgrelid = $1 and not t.tgisinternal
                      and p.pronamespace = to_regnamespace('crm_private')
-                     and p.proname in ('guard', 'check_scope', 'normalize', 'stamp', 'count_usage', 'tag_record')
+                     and p.proname in (
+                         'guard', 'check_scope', 'normalize', 'stamp', 'count_usage', 'tag_record', 'check_custom_fields', 'keep_custom_values'
+                     )
              ) as attached",
         )?;
         let followed = self.find_one(

@@ -1,6 +1,7 @@
 //! What every enrolled table gets.
 
 pub mod attachment;
+pub mod custom;
 pub mod enroll;
 pub mod guard;
 pub mod normalize;

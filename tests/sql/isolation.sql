@@ -91,6 +91,9 @@ insert into tests.forms values
     ('crm.role_permissions', 'permission', null, 'contacts.update'),
     ('crm.group_permissions', 'permission', 'Borg', 'contacts.delete'), ('crm.group_permissions', 'permission', 'Acme', 'contacts.read'),
     ('crm.group_permissions', 'permission', null, 'contacts.update'),
+    ('crm.custom_fields', 'entity', 'Borg', 'contacts'), ('crm.custom_fields', 'entity', 'Acme', 'contacts'), ('crm.custom_fields', 'entity', null, 'accounts'),
+    ('crm.custom_fields', 'type', 'Borg', 'text'), ('crm.custom_fields', 'type', 'Acme', 'text'), ('crm.custom_fields', 'type', null, 'text'),
+    ('crm.custom_fields', 'key', 'Borg', 'secret_borg'), ('crm.custom_fields', 'key', 'Acme', 'own_acme'), ('crm.custom_fields', 'key', null, 'other'),
     -- Or the role that the tests delete could not be deleted.
     ('crm.group_roles', 'role', 'Borg', 'sales'), ('crm.group_roles', 'role', 'Acme', 'sales');
 insert into crm.roles (org_id, name) values (tests.org_id('Borg'), 'secret_borg'), (tests.org_id('Acme'), 'own_acme');

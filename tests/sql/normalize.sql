@@ -71,6 +71,7 @@ create table tests.needs (target regclass, content jsonb);
 insert into tests.needs values
     ('crm.accounts', '{"name": "Needed"}'),
     ('crm.contacts', '{"last_name": "Needed"}'),
+    ('crm.custom_fields', '{"entity": "contacts", "key": "needed", "label": "Needed", "type": "text"}'),
     ('crm.roles', '{"name": "needed"}'),
     ('crm.role_permissions', '{"role": "sales", "permission": "contacts.read"}'),
     ('crm.groups', '{"name": "Needed"}'),

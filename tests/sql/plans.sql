@@ -53,6 +53,8 @@ insert into crm.group_permissions (org_id, group_id, permission) select org_id, 
 insert into crm.group_roles (org_id, group_id, role) select org_id, group_id, 'read_only' from crm.group_permissions;
 insert into crm.roles (org_id, name) select org_id, 'role_' || n from tests.sizes cross join generate_series(1, 10) as n;
 insert into crm.role_permissions (org_id, role, permission) select org_id, name, 'contacts.read' from crm.roles where not built_in;
+insert into crm.custom_fields (org_id, entity, key, label, type)
+select org_id, entity, 'field_' || n, 'Field', 'text' from tests.sizes cross join generate_series(1, 10) as n cross join unnest('{accounts,contacts}'::text[]) as entity;
 
 insert into crm.tags (org_id, name) select org_id, 'Tag ' || n from tests.sizes cross join generate_series(1, 20) as n;
 

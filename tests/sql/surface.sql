@@ -81,6 +81,14 @@ insert into tests.functions values
     ('crm.create_organization(text,text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.create_platform_key(text,text[],timestamp with time zone)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
     ('crm.create_user(text,text,text,text,uuid,text,boolean)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
+    ('crm.drop_custom_field_index(text,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_owner}'),
+    ('crm.index_custom_field(text,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_owner}'),
+    ('crm.rename_custom_field_option(uuid,text,text)', 'volatile', 'unsafe', 'invoker', '{crm_app}'),
+    ('crm_private.apply_custom_field()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
+    ('crm_private.check_custom_field()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.check_custom_fields()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.keep_custom_values()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
+    ('crm_private.lock_custom_fields()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm.current_rank()', 'stable', 'restricted', 'invoker', '{crm_app}'),
     ('crm.current_org_id()', 'stable', 'restricted', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
     ('crm.current_user_id()', 'stable', 'restricted', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
@@ -244,6 +252,14 @@ insert into tests.grants values
     ('crm.contacts', 'crm_app', 'select, insert, update, delete'),
     ('crm.contacts', 'crm_backup', 'select'),
     ('crm.contacts', 'crm_multi', 'select, insert, update, delete'),
+    ('crm.custom_fields', 'crm_app', 'select, insert, update, delete'),
+    ('crm.custom_fields', 'crm_backup', 'select'),
+    ('crm.custom_fields', 'crm_definer', 'select'),
+    ('crm.custom_fields', 'crm_multi', 'select'),
+    ('crm_private.custom_references', 'crm_backup', 'select'),
+    ('crm_private.custom_references', 'crm_definer', 'select, insert, update, delete'),
+    ('crm_private.custom_unique_values', 'crm_backup', 'select'),
+    ('crm_private.custom_unique_values', 'crm_definer', 'select, insert, update, delete'),
     ('crm.group_members', 'crm_app', 'select, insert, update, delete'),
     ('crm.group_members', 'crm_backup', 'select'),
     ('crm.group_members', 'crm_definer', 'select, delete'),
@@ -399,6 +415,7 @@ select set_eq(
       )$$,
     $$select format('crm.%s', target) as target, format('%s_%s_%s', target, command, who) as name, command, array['crm_' || who] as roles
       from unnest('{accounts,contacts,group_members,group_permissions,group_roles,groups,role_permissions,roles,tags}'::text[]) as target,
+      from unnest('{accounts,contacts,custom_fields,group_members,group_permissions,group_roles,groups,role_permissions,roles}'::text[]) as target,
           unnest('{select,insert,update,delete}'::text[]) as command,
           unnest('{app,multi}'::text[]) as who
       union all
@@ -412,8 +429,8 @@ select set_eq(
       from unnest('{organizations,users}'::text[]) as target, unnest('{app,multi}'::text[]) as who
       union all
       select target, format('%s_all_definer', split_part(target, '.', 2)), 'all', '{crm_definer}'
-      from unnest('{crm.organizations,crm.users,crm.memberships,crm.plans,crm.permissions,crm.built_in_roles,crm.built_in_permissions,crm.roles,crm.role_permissions,'
-          'crm.groups,crm.group_members,crm.group_permissions,crm.group_roles}'::text[] || '{crm_private.plan_overrides,crm_private.usage,crm_private.usage_deltas,crm_private.api_key_uses,crm_private.api_keys,crm_private.identity_providers,crm_private.invitations,crm_private.login_failures,crm_private.messages,crm_private.oauth_flows,crm_private.one_time_tokens,crm_private.passwords,crm_private.platform_members,crm_private.refresh_tokens,crm_private.schema_version,crm_private.sessions,crm_private.settings,crm_private.signing_keys,crm_private.user_identities}'::text[]) as target
+      from unnest('{crm.organizations,crm.users,crm.memberships,crm.plans,crm.permissions,crm.built_in_roles,crm.built_in_permissions,crm.roles,crm.role_permissions,crm.custom_fields,'
+          'crm.groups,crm.group_members,crm.group_permissions,crm.group_roles}'::text[] || '{crm_private.custom_references,crm_private.custom_unique_values,crm_private.plan_overrides,crm_private.usage,crm_private.usage_deltas,crm_private.api_key_uses,crm_private.api_keys,crm_private.identity_providers,crm_private.invitations,crm_private.login_failures,crm_private.messages,crm_private.oauth_flows,crm_private.one_time_tokens,crm_private.passwords,crm_private.platform_members,crm_private.refresh_tokens,crm_private.schema_version,crm_private.sessions,crm_private.settings,crm_private.signing_keys,crm_private.user_identities}'::text[]) as target
       union all
       values
           ('crm.permissions', 'permissions_all_owner', 'all', '{crm_owner}'::text[]),
@@ -448,9 +465,17 @@ select set_eq(
       )$$,
     $$select 'crm.' || target as target, name, function, 'O' as enabled
       from unnest('{accounts,contacts,group_members,group_permissions,group_roles,groups,role_permissions,roles,tags}'::text[]) as target
+      from unnest('{accounts,contacts,custom_fields,group_members,group_permissions,group_roles,groups,role_permissions,roles}'::text[]) as target
       cross join (values ('_300_guard', 'crm_private.guard()'), ('_500_stamp', 'crm_private.stamp()'),
           ('_800_count_insert', 'crm_private.count_usage()'), ('_800_count_delete', 'crm_private.count_usage()'),
           ('_800_count_truncate', 'crm_private.count_usage()')) as every (name, function)
+      union all
+      select 'crm.' || target, name, function, 'O'
+      from unnest('{accounts,contacts}'::text[]) as target
+      cross join (values ('_150_custom_fields', 'crm_private.check_custom_fields()'), ('_800_custom_values_insert', 'crm_private.keep_custom_values()'),
+          ('_800_custom_values_update', 'crm_private.keep_custom_values()'), ('_800_custom_values_delete', 'crm_private.keep_custom_values()'),
+          ('_800_custom_values_truncate', 'crm_private.keep_custom_values()')
+      ) as custom (name, function)
       union all
       values
         ('crm.accounts', '_100_normalize', 'crm_private."normalize"()', 'O'),
@@ -464,6 +489,12 @@ select set_eq(
         ('crm.memberships', '_800_count_insert', 'crm_private.count_usage()', 'O'),
         ('crm.memberships', '_800_count_truncate', 'crm_private.count_usage()', 'O'),
         ('crm.memberships', '_800_count_update', 'crm_private.count_usage()', 'O'),
+        ('crm.custom_fields', '_100_normalize', 'crm_private."normalize"()', 'O'),
+        ('crm.custom_fields', '_200_definition', 'crm_private.check_custom_field()', 'O'),
+        ('crm.custom_fields', '_310_lock', 'crm_private.lock_custom_fields()', 'O'),
+        ('crm.custom_fields', '_800_apply', 'crm_private.apply_custom_field()', 'O'),
+        ('crm.custom_fields', '_900_announce', 'crm_private.announce()', 'A'),
+        ('crm.custom_fields', '_900_announce_truncate', 'crm_private.announce()', 'A'),
         ('crm.plans', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm.plans', '_900_announce_truncate', 'crm_private.announce()', 'A'),
         ('crm.accounts', '_400_scope', 'crm_private.check_scope()', 'O'),

@@ -51,6 +51,7 @@ pub fn fingerprint(organization: Uuid) -> String {
              union all select 'gp' || gp::text from crm.group_permissions as gp where gp.org_id = $1
              union all select 't' || t::text from crm.tags as t where t.org_id = $1
              union all select 'gr' || gr::text from crm.group_roles as gr where gr.org_id = $1
+             union all select 'cf' || cf::text from crm.custom_fields as cf where cf.org_id = $1
              union all select 'u' || u::text from crm.users as u
                  where u.id in (select user_id from crm.memberships where org_id = $1)
              union all select 'p' || p::text from crm_private.passwords as p

@@ -34,6 +34,13 @@ pub const TABLES: [Table; 9] = [
         owned: false,
     },
     Table {
+        name: "custom_fields",
+        make: "insert into crm.custom_fields (org_id, entity, key, label, type)
+            values ($1, 'contacts', $2, 'Field', 'text') returning id",
+        change: r#"{"label": "changed"}"#,
+        owned: false,
+    },
+    Table {
         name: "roles",
         make: "insert into crm.roles (org_id, name) values ($1, $2) returning id",
         change: r#"{"title": "changed"}"#,
@@ -100,6 +107,9 @@ impl Table {
         match self.name {
             "accounts" | "groups" | "tags" => json!({ "name": name }),
             "contacts" => json!({ "last_name": name }),
+            "custom_fields" => {
+                json!({ "entity": "contacts", "key": team::role_name(), "label": "Field", "type": "text" })
+            }
             "roles" => json!({ "name": team::role_name() }),
             "role_permissions" => {
                 json!({ "role": row("roles")["name"], "permission": "contacts.read", "scope": "own" })

@@ -1,0 +1,31 @@
+//! A jsonb as its text. pgrx's own `JsonB` takes numbers for floating point ones: it rounds them, and fails at 1e400.
+
+use std::ffi::{CStr, CString};
+
+use pgrx::{FromDatum, IntoDatum, direct_function_call, direct_function_call_as_datum, pg_sys};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawJson(pub String);
+
+impl FromDatum for RawJson {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
+        if is_null {
+            return None;
+        }
+        // SAFETY: a jsonb, whose text form is NUL-terminated and in the server's encoding.
+        let text = unsafe { direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(datum)]) }?;
+        Some(Self(text.to_string_lossy().into_owned()))
+    }
+}
+
+impl IntoDatum for RawJson {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        let text = CString::new(self.0).ok()?;
+        // SAFETY: jsonb_in copies what it is given, or raises what is wrong with it.
+        unsafe { direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(pg_sys::Datum::from(text.as_ptr()))]) }
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::JSONBOID
+    }
+}
