@@ -89,6 +89,21 @@ grant execute on function crm_private.pass_owner() to crm_owner;
 comment on function crm_private.pass_owner() is
     'Trigger _600_owner_<parts> of a record: its parts have its owner.';
 
+create function crm_private.check_hierarchy()
+    returns trigger
+    language c
+    volatile
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel unsafe
+    as 'MODULE_PATHNAME', 'check_hierarchy_wrapper';
+
+revoke all on function crm_private.check_hierarchy() from public;
+grant execute on function crm_private.check_hierarchy() to crm_owner;
+
+comment on function crm_private.check_hierarchy() is
+    'Triggers _600_hierarchy of a table whose rows belong to others of it, by the column that is the argument: no row is among its own ancestors, also when two transactions each make one half of a circle. Errors: 22023, naming the column.';
+
 create function crm.enroll(
     target regclass,
     rules text[] default '{}',
@@ -111,7 +126,7 @@ comment on function crm.enroll(regclass, text[], text[], text, boolean) is
 $$Gives a table what every table of the CRM has: forced row level security with policies for crm_app and crm_multi by the permissions <table>.read, .create, .update, .delete and their scope (own: owner_id is the caller; team: owner_id is in a group of theirs; all; without a column owner_id only those with scope all do anything); grants; a refusal of what the caller is not permitted; stamps (org_id, id, created_at, created_by, updated_at, updated_by, owner_id, version: those the table has); tags, where it has a column tags text[].
 target: a table of the caller's with primary key (org_id, id).
 rules: how columns are checked and kept, "<column> [required] <kind>".
-For text, with the kinds line <max>, text <max>, html <max> (rich text, sanitised), email, phone <column for E.164>, domain, url, code <letters>, country (ISO 3166-1 alpha-2), currency (ISO 4217), color (#rrggbb), key (a name for programs), mime (a type of file), time_zone, locale. What is blank is stored as null.
+For text, with the kinds line <max>, text <max>, html <max> (rich text, sanitised), email, phone <column for E.164>, domain, url, code <letters>, country (ISO 3166-1 alpha-2), currency (ISO 4217), color (#rrggbb), key (a name for programs), mime (a type of file), rrule (how something repeats, RFC 5545), time_zone, locale; for text[], lines <max> (at most 100 entries). What is blank is stored as null.
 For states, with the kinds steps *:<state>,… <state>:<state>,… (where a row may begin, and from which state it may go to which), since <column> <value>,… (a timestamptz: when that column came to have one of the values; *: when it changed last), owner (a uuid: who is named there owns the row), kept (clients cannot set it: of any type, its default a constant).
 access: what the built-in roles may do, "<role> <action>[,<action>…] [own|team|all]", with the roles manager, sales, support, read_only (owners and admins may do everything) and the actions read, create, update, delete. Null: as before, or for a new table manager everything for their team, sales everything for their own, support reads all and adds and changes their own, read_only reads all.
 part_of: the column of a foreign key (on delete cascade) to the record whose parts these rows are: who may read the record reads them, who may update it adds, changes and deletes them. Both tables have owner_id; a part's is the record's.

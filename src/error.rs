@@ -100,12 +100,15 @@ impl From<CrmError> for ErrorReport {
             }
             CrmError::State { column, from, to, allowed } => {
                 let steps = if allowed.is_empty() { "none".into() } else { allowed.join(", ") };
+                let shown = in_status_line(&to);
                 let (message, hint) = match &from {
                     Some(from) => (
-                        format!("{column}: there is no step from {from} to {to}"),
+                        format!("{column}: there is no step from {from} to {shown}"),
                         format!("Allowed from {from}: {steps}."),
                     ),
-                    None => (format!("{column}: a new one cannot be {to}"), format!("Allowed to begin with: {steps}.")),
+                    None => {
+                        (format!("{column}: a new one cannot be {shown}"), format!("Allowed to begin with: {steps}."))
+                    }
                 };
                 let [from, to] = [Value::from(from), Value::from(to)];
                 let detail = format!(
@@ -123,6 +126,13 @@ impl From<CrmError> for ErrorReport {
             CrmError::Internal { message } => report(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message),
         }
     }
+}
+
+/// What a client sent, as far as it can stand in the message of an error with a status of its own: PostgREST puts that into
+/// the first line of the answer, which a line break would end.
+fn in_status_line(sent: &str) -> &str {
+    let is_harmless = sent.len() <= 63 && sent.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if is_harmless { sent } else { "what was sent" }
 }
 
 /// How the detail of `LimitReached` begins: by this our 53400 is told from PostgreSQL's own.
@@ -287,6 +297,14 @@ pub fn keep_backtraces_out_of_errors() {
 #[cfg(test)]
 mod unit_tests {
     use super::*;
+
+    #[test]
+    fn a_status_line_is_one_line() {
+        assert_eq!(in_status_line("on hold"), "on hold");
+        for sent in ["a\r\nSet-Cookie: x", "a\u{1}b", "über", &"x".repeat(64)] {
+            assert_eq!(in_status_line(sent), "what was sent", "{sent:?}");
+        }
+    }
 
     #[test]
     fn a_stopped_organization_says_why_and_since_when() {

@@ -13,6 +13,7 @@ mod html;
 mod identity;
 mod plans;
 mod records;
+mod rrule;
 mod schema;
 mod text;
 

@@ -29,7 +29,12 @@ extension_sql_file!("../sql/records.sql", name = "records", requires = ["plans"]
 extension_sql_file!("../sql/tags.sql", name = "tags", requires = ["records"]);
 extension_sql_file!("../sql/custom_fields.sql", name = "custom_fields", requires = ["tags"]);
 extension_sql_file!("../sql/crm/defaults.sql", name = "defaults", requires = ["custom_fields"]);
-extension_sql_file!("../sql/edge.sql", name = "edge", requires = ["defaults"]);
+extension_sql_file!("../sql/crm/channels.sql", name = "channels", requires = ["defaults"]);
+extension_sql_file!("../sql/crm/deals.sql", name = "deals", requires = ["channels"]);
+extension_sql_file!("../sql/crm/numbers.sql", name = "numbers", requires = ["deals"]);
+extension_sql_file!("../sql/crm/billing.sql", name = "billing", requires = ["numbers"]);
+extension_sql_file!("../sql/crm/tickets.sql", name = "tickets", requires = ["billing"]);
+extension_sql_file!("../sql/edge.sql", name = "edge", requires = ["tickets"]);
 extension_sql_file!("../sql/crm/demo.sql", name = "demo", requires = ["edge"]);
 extension_sql_file!("../sql/schema.sql", name = "schema", requires = ["demo"]);
 extension_sql_file!("../sql/finalize.sql", name = "finalize", finalize);
@@ -56,9 +61,34 @@ const TABLE_FILES: &[(&str, &str)] = &table_files![
     "entities/identity/identity_providers.sql",
     "entities/identity/api_keys.sql",
     "entities/tags.sql",
+    "entities/custom_fields.sql",
+    "entities/number_series.sql",
     "entities/accounts.sql",
     "entities/contacts.sql",
-    "entities/custom_fields.sql",
+    "entities/contact_channels.sql",
+    "entities/pipelines.sql",
+    "entities/deals.sql",
+    "entities/leads.sql",
+    "entities/projects.sql",
+    "entities/jobs.sql",
+    "entities/tickets.sql",
+    "entities/estimates.sql",
+    "entities/estimate_items.sql",
+    "entities/invoices.sql",
+    "entities/invoice_items.sql",
+    "entities/payments.sql",
+    "entities/activities.sql",
+    "entities/tasks.sql",
+    "entities/appointments.sql",
+    "entities/messages.sql",
+    "entities/saved_filters.sql",
+    "entities/automations.sql",
+    "entities/daily_metrics.sql",
+    "entities/notifications.sql",
+    "entities/attachments.sql",
+    "views/companies.sql",
+    "views/opportunities.sql",
+    "views/tenants.sql",
 ];
 
 #[pg_extern(sql = false)]
@@ -73,6 +103,7 @@ fn install() -> Result<(), ErrorReport> {
     for (_, statements) in TABLE_FILES {
         db::run(statements)?;
     }
+    describe_views()?;
     db::execute("insert into crm_private.schema_version (version) values ($1)", &[env!("CARGO_PKG_VERSION").into()])?;
     hand_over()?;
     db::as_definer(|| key_store::rotate("RS256", false))?;
@@ -91,6 +122,28 @@ fn tables_exist() -> Result<bool> {
     })
 }
 
+/// The columns of a view are described like those of its table.
+fn describe_views() -> Result<()> {
+    let comments = db::select(
+        "select string_agg(
+             format('comment on column %s.%I is %L', v.oid::regclass, a.attname, col_description(t.oid, b.attnum)), '; '
+         )
+         from pg_catalog.pg_class as v
+         join pg_catalog.pg_rewrite as r on r.ev_class = v.oid
+         join pg_catalog.pg_depend as d
+             on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = r.oid and d.refobjsubid > 0
+         join pg_catalog.pg_class as t on t.oid = d.refobjid and t.relkind = 'r'
+         join pg_catalog.pg_attribute as b on b.attrelid = t.oid and b.attnum = d.refobjsubid
+         join pg_catalog.pg_attribute as a on a.attrelid = v.oid and a.attname = b.attname
+         where v.relnamespace = 'crm'::pg_catalog.regnamespace and v.relkind = 'v'
+             and col_description(v.oid, a.attnum) is null and col_description(t.oid, b.attnum) is not null",
+        &[],
+        &[],
+        |rows| rows.first().get_one::<String>(),
+    )?;
+    db::run(&comments.unwrap_or_default())
+}
+
 /// Everything made so far becomes an ordinary object of `crm_owner`, open to nobody it was not opened to on purpose.
 fn hand_over() -> Result<()> {
     db::run(
@@ -100,7 +153,9 @@ fn hand_over() -> Result<()> {
             grantee text;
         begin
             for made in
-                select c.oid::pg_catalog.regclass as name, c.relacl, c.relowner, exists (
+                select
+                    c.oid::pg_catalog.regclass as name, case c.relkind when 'v' then 'view' else 'table' end as kind,
+                    c.relacl, c.relowner, exists (
                     select
                     from pg_catalog.pg_depend as d
                     join pg_catalog.pg_extension as e on e.oid = d.refobjid
@@ -110,10 +165,10 @@ fn hand_over() -> Result<()> {
                 ) as is_member
                 from pg_catalog.pg_class as c
                 join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-                where n.nspname in ('crm', 'crm_private') and c.relkind = 'r'
+                where n.nspname in ('crm', 'crm_private') and c.relkind in ('r', 'v')
             loop
                 if made.is_member then
-                    execute pg_catalog.format('alter extension crm_ext drop table %s', made.name);
+                    execute pg_catalog.format('alter extension crm_ext drop %s %s', made.kind, made.name);
                 end if;
                 -- The platform's default privileges may have opened it.
                 execute pg_catalog.format('revoke all on table %s from public', made.name);
@@ -125,7 +180,7 @@ fn hand_over() -> Result<()> {
                 loop
                     execute pg_catalog.format('revoke all on table %s from %I', made.name, grantee);
                 end loop;
-                execute pg_catalog.format('alter table %s owner to crm_owner', made.name);
+                execute pg_catalog.format('alter %s %s owner to crm_owner', made.kind, made.name);
             end loop;
         end
         $$",

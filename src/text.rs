@@ -119,6 +119,11 @@ pub fn currency(value: &str) -> Checked<String> {
     }
 }
 
+/// How many decimal places amounts of a currency have; two where the standard names none.
+pub fn decimal_places(currency: &str) -> u16 {
+    iso_currency::Currency::from_code(currency).and_then(iso_currency::Currency::exponent).unwrap_or(2)
+}
+
 /// A colour of red, green and blue: `#1e90ff`.
 pub fn color(value: &str) -> Checked<String> {
     let value = value.trim().to_ascii_lowercase();
@@ -330,6 +335,14 @@ mod tests {
         }
         for bad in ["", "EU", "ZZZ", "Euro", "€"] {
             assert!(currency(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn amounts_have_as_many_decimals_as_their_currency() {
+        // ISO 4217: Japan's yen has no minor unit, the dinar of Kuwait a thousandth.
+        for (code, places) in [("EUR", 2), ("USD", 2), ("JPY", 0), ("KWD", 3), ("CLF", 4), ("???", 2)] {
+            assert_eq!(decimal_places(code), places, "{code}");
         }
     }
 

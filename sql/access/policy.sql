@@ -127,6 +127,21 @@ grant execute on function crm.readable_roles() to crm_app;
 comment on function crm.readable_roles() is
     'The names of the active organization''s roles that are not above the caller''s.';
 
+create function crm.my_group_ids()
+    returns uuid[]
+    language c
+    stable
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel restricted
+    as 'MODULE_PATHNAME', 'my_group_ids_wrapper';
+
+revoke all on function crm.my_group_ids() from public;
+grant execute on function crm.my_group_ids() to crm_app, crm_multi;
+
+comment on function crm.my_group_ids() is
+    'The groups the caller is in, in the active organization, or without one in any of theirs.';
+
 create function crm.org_ids_for_user(uid uuid)
     returns uuid[]
     language c

@@ -257,6 +257,26 @@ fn ask_for_key(key: Uuid, organization: Uuid) -> Result<Permissions> {
     Ok(Permissions { grants, ..Permissions::default() })
 }
 
+/// Whether the caller has a permission in an organization, for whichever rows there. Where they have not, a policy is going to
+/// refuse their row, and a trigger that comes before it may neither tell nor do anything. Who needs no identity may do all.
+pub fn had_in(organization: Option<Uuid>, permission: &str) -> Result<bool> {
+    let Some(principal) = Principal::current() else { return Ok(true) };
+    match organization.and_then(|organization| Holder::of(&principal, organization)) {
+        Some(holder) => Ok(of(holder)?.scope(permission).is_some()),
+        None => Ok(false),
+    }
+}
+
+/// Whether a permission of the caller's reaches a row of this owner in an organization, as the policies have it.
+pub fn reach(organization: Option<Uuid>, permission: &str, owner: Option<Uuid>) -> Result<bool> {
+    let Some(principal) = Principal::current() else { return Ok(true) };
+    let Some(holder) = organization.and_then(|organization| Holder::of(&principal, organization)) else {
+        return Ok(false);
+    };
+    let permissions = of(holder)?;
+    Ok(permissions.scope(permission).is_some_and(|scope| holder.reaches(&permissions, scope, owner)))
+}
+
 /// What a role gives to whoever holds it, and its rank.
 pub fn of_role(organization: Uuid, role: &str) -> Result<Option<(Grants, i32)>> {
     memory::latest(|| ask_for_role(organization, role))

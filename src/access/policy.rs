@@ -127,6 +127,21 @@ fn readable_roles() -> Result<Vec<String>, ErrorReport> {
     })?)
 }
 
+/// The groups the caller is in, in the organizations they are looking at; of a key none.
+#[pg_extern(sql = false)]
+fn my_group_ids() -> Result<Vec<pgrx::Uuid>, ErrorReport> {
+    let Some(user) = Principal::current().and_then(|principal| principal.user_id) else { return Ok(vec![]) };
+    let organizations: Vec<_> = wherever()?.into_iter().map(|(holder, _)| to_pg(holder.organization())).collect();
+    Ok(db::as_definer(|| {
+        db::select(
+            "select coalesce(array_agg(group_id), '{}') from crm.group_members where org_id = any ($1) and user_id = $2",
+            &[PgBuiltInOids::UUIDARRAYOID, PgBuiltInOids::UUIDOID],
+            &[organizations.into(), to_pg(user).into()],
+            |rows| Ok(rows.first().get_one::<Vec<pgrx::Uuid>>()?.unwrap_or_default()),
+        )
+    })?)
+}
+
 /// The organizations a user may access. Only the caller's own, or for the platform's role.
 #[pg_extern(sql = false)]
 fn org_ids_for_user(uid: pgrx::Uuid) -> Result<Vec<pgrx::Uuid>, ErrorReport> {

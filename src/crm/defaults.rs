@@ -5,13 +5,14 @@ use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use super::{numbers, pipelines};
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::records::row::{self, Images};
 use crate::schema::is_restore;
 
 /// Statements with the organization as $1.
-const DEFAULTS: &[&str] = &[];
+const DEFAULTS: &[&str] = &[numbers::DEFAULT_SERIES, pipelines::DEFAULT];
 
 /// Every organization has them, however it came to be.
 #[pg_trigger(sql = false)]

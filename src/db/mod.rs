@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 
 use pgrx::datum::DatumWithOid;
+use pgrx::prelude::PgTrigger;
 use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiTupleTable};
 use pgrx::{PgBuiltInOids, pg_sys};
 
@@ -15,6 +16,7 @@ use rows::Plan;
 pub use rows::{Row, Rows};
 
 thread_local! {
+    static LOADING: Cell<bool> = const { Cell::new(false) };
     static AT_LATEST: Cell<bool> = const { Cell::new(false) };
     static QUERIES: RefCell<HashMap<&'static str, Plan>> = RefCell::new(HashMap::new());
     static PLANS: RefCell<HashMap<&'static str, OwnedPreparedStatement>> = RefCell::new(HashMap::new());
@@ -92,6 +94,19 @@ fn put_back(query: &'static str, plan: OwnedPreparedStatement) {
     PLANS.with_borrow_mut(|plans| plans.insert(query, plan));
 }
 
+/// Runs a query that reads a trigger's transition tables, by the names the trigger gives them, and what is committed by now.
+pub fn select_from_transition<R>(trigger: &PgTrigger, query: &str, read: impl FnOnce(Rows) -> Result<R>) -> Result<R> {
+    let _restriction = Restriction::enter();
+    Spi::connect(|_| {
+        let data = std::ptr::from_ref(trigger.trigger_data()).cast_mut();
+        // SAFETY: what the trigger manager handed in, which outlives this connection to SPI; it is only read.
+        if unsafe { pg_sys::SPI_register_trigger_data(data) } < 0 {
+            return Err(CrmError::internal("the rows of a trigger cannot be read"));
+        }
+        read(rows::select_once(query, &[], false)?)
+    })
+}
+
 /// Runs a statement that writes; gives how many rows it wrote.
 pub fn execute(statement: &str, arguments: &[DatumWithOid]) -> Result<usize> {
     let _restriction = Restriction::enter();
@@ -142,6 +157,40 @@ pub fn run(statements: &str) -> Result<()> {
     execute(statements, &[]).map(|_| ())
 }
 
+/// Runs a query on a trigger's transition tables, by the names the trigger gives them.
+pub fn select_on_rows_of<R>(
+    trigger: &PgTrigger,
+    query: &'static str,
+    read: impl FnOnce(Rows) -> Result<R>,
+) -> Result<R> {
+    let _restriction = Restriction::enter();
+    Spi::connect(|_| {
+        register_rows_of(trigger)?;
+        read(prepared(query, &[])?.select(&[], only_reads())?)
+    })
+}
+
+/// Runs a statement that writes and reads a trigger's transition tables.
+pub fn write_on_rows_of(trigger: &PgTrigger, statement: &'static str) -> Result<()> {
+    let _restriction = Restriction::enter();
+    Spi::connect_mut(|client| {
+        register_rows_of(trigger)?;
+        let plan = take_plan(client, statement, &[])?;
+        let written = client.update(&plan, None, &[]).map(|_| ());
+        put_back(statement, plan);
+        Ok(written?)
+    })
+}
+
+fn register_rows_of(trigger: &PgTrigger) -> Result<()> {
+    let data = std::ptr::from_ref(trigger.trigger_data()).cast_mut();
+    // SAFETY: what the trigger manager handed in, which outlives this connection to SPI; it is only read.
+    if unsafe { pg_sys::SPI_register_trigger_data(data) } < 0 {
+        return Err(CrmError::internal("the rows of a trigger cannot be read"));
+    }
+    Ok(())
+}
+
 /// Runs something with the rights of `crm_definer`, as a security definer function has them.
 pub fn as_definer<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
     // SAFETY: a catalog look-up with a NUL-terminated name. The role owns the calling function.
@@ -160,13 +209,12 @@ pub fn as_caller<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
 /// Runs something with the rights of a table's owner, and past its policies: as PostgreSQL runs what a foreign key does to a
 /// table, and as safe as that is (see [`Restriction`]).
 pub fn as_owner_of<R>(schema: &CStr, table: &CStr, run: impl FnOnce() -> Result<R>) -> Result<R> {
-    // SAFETY: catalog look-ups with NUL-terminated names, which fail where there is no such table.
+    let table = relation(schema, table)?;
+    // SAFETY: a look-up of the catalog.
     let owner = unsafe {
-        let schema = pg_sys::get_namespace_oid(schema.as_ptr(), false);
-        let table = pg_sys::get_relname_relid(table.as_ptr(), schema);
         let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, table.into());
         if tuple.is_null() {
-            return Err(CrmError::internal("a table of the CRM is missing"));
+            return Err(missing());
         }
         let owner = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>()).relowner;
         pg_sys::ReleaseSysCache(tuple);
@@ -175,8 +223,48 @@ pub fn as_owner_of<R>(schema: &CStr, table: &CStr, run: impl FnOnce() -> Result<
     as_owner(owner, run)
 }
 
+/// A table of the CRM.
+pub fn relation(schema: &CStr, table: &CStr) -> Result<pg_sys::Oid> {
+    // SAFETY: catalog look-ups with NUL-terminated names; without the schema the first one fails.
+    let table = unsafe { pg_sys::get_relname_relid(table.as_ptr(), pg_sys::get_namespace_oid(schema.as_ptr(), false)) };
+    if table == pg_sys::InvalidOid { Err(missing()) } else { Ok(table) }
+}
+
+fn missing() -> CrmError {
+    CrmError::internal("a table of the CRM is missing")
+}
+
+/// The same, but treated as what an administrator loads and not as the CRM's own doing: triggers check and compute as ever.
+pub fn load_as_owner_of<R>(schema: &CStr, table: &CStr, run: impl FnOnce() -> Result<R>) -> Result<R> {
+    as_owner_of(schema, table, || {
+        let _loading = Loading::enter(true);
+        run()
+    })
+}
+
+/// Whether the statement that runs is one of those.
+pub fn is_loading() -> bool {
+    LOADING.get()
+}
+
+/// On until something of the CRM's own runs inside.
+struct Loading(bool);
+
+impl Loading {
+    fn enter(on: bool) -> Self {
+        Self(LOADING.replace(on))
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        LOADING.set(self.0);
+    }
+}
+
 /// The same for an owner who is known.
 pub fn as_owner<R>(owner: pg_sys::Oid, run: impl FnOnce() -> Result<R>) -> Result<R> {
+    let _own = Loading::enter(false);
     let _owner = Borrowed::enter(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_NOFORCE_RLS);
     run()
 }

@@ -39,8 +39,35 @@ unsafe extern "C-unwind" fn emit_log(error: *mut pg_sys::ErrorData) {
         if (*error).sqlerrcode == CHECK_VIOLATION && gucs::in_request() && begins((*error).detail, STATE_DETAIL) {
             (*error).sqlerrcode = UNPROCESSABLE;
         }
+        if [FORBIDDEN, PAYMENT_REQUIRED, UNPROCESSABLE].contains(&(*error).sqlerrcode) {
+            tame((*error).message);
+        }
         if let Some(next) = PREVIOUS {
             next(error);
+        }
+    }
+}
+
+/// PostgREST writes the message of such a code into the status line, where a line break would begin a header of whoever sent
+/// it, and proxies take no more than a few thousand bytes.
+///
+/// # Safety
+///
+/// A NUL-terminated text that may be written to, or null.
+unsafe fn tame(message: *mut c_char) {
+    const LONGEST: usize = 300;
+    let mut byte = message.cast::<u8>();
+    // SAFETY: not null, and not beyond its end.
+    unsafe {
+        while !byte.is_null() && *byte != 0 {
+            if byte.offset_from(message.cast()) as usize >= LONGEST && (*byte & 0xC0) != 0x80 {
+                *byte = 0;
+                return;
+            }
+            if (*byte).is_ascii_control() {
+                *byte = b' ';
+            }
+            byte = byte.add(1);
         }
     }
 }

@@ -90,6 +90,7 @@ impl Principal {
     }
 
     /// Makes this the identity of the rest of the transaction. Only for what has been verified.
+    #[cfg(any(test, feature = "pg_test"))]
     pub fn assume(&self) -> Result<()> {
         gucs::set_identity(&self.to_setting()?);
         Ok(())

@@ -13,6 +13,7 @@ use crate::access::grants::Scope;
 use crate::access::permissions::{Holder, everywhere};
 use crate::access::policy::not_permitted;
 use crate::access::race;
+use crate::db;
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, from_pg, needs_identity, outer_user};
 
@@ -122,6 +123,9 @@ pub fn permission(trigger: &PgTrigger) -> Result<String> {
 /// writes as this table's owner. A caller could bring about the same context with tables of their own, but only as themselves:
 /// so the functions of these triggers are no security definers, which would hide who that is.
 pub fn by_foreign_key(trigger: &PgTrigger) -> bool {
+    if db::is_loading() {
+        return false;
+    }
     let mut user = pg_sys::InvalidOid;
     let mut context = 0;
     // SAFETY: writes to the two variables; the trigger manager hands in an open relation.

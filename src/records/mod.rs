@@ -1,9 +1,11 @@
 //! What every enrolled table gets.
 
 pub mod attachment;
+pub mod catalogue;
 pub mod custom;
 pub mod enroll;
 pub mod guard;
+pub mod hierarchy;
 pub mod normalize;
 pub mod parts;
 pub mod row;

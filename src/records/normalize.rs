@@ -12,7 +12,7 @@ use pgrx::{AllocatedByPostgres, PgBuiltInOids};
 
 use super::guard;
 use super::row::{self, Row, Rows};
-use super::rules::{Kind, Rule, Stored};
+use super::rules::{self, Kind, Rule, Stored};
 use super::states::{self, Writer};
 use crate::db;
 use crate::error::{CrmError, Result};
@@ -41,6 +41,9 @@ fn normalized(trigger: &PgTrigger) -> Result<Row> {
         if rule.is_text() {
             apply(rule, &mut new, old.as_ref())?;
         }
+        if let Kind::Lines(longest) = rule.kind {
+            apply_lines(rule, longest, &mut new, old.as_ref())?;
+        }
         states::apply(rule, &mut new, old.as_ref(), writer)?;
     }
     Ok(new)
@@ -64,6 +67,17 @@ fn apply(rule: &Rule, new: &mut Row, old: Option<&Row>) -> Result<()> {
         Some((column, value)) => new.set(&column, value),
         None => Ok(()),
     }
+}
+
+fn apply_lines(rule: &Rule, longest: usize, new: &mut Row, old: Option<&Row>) -> Result<()> {
+    let is_unchanged = old.is_some_and(|old| !new.differs(&rule.column, old));
+    let Some(given) = new.get::<Vec<Option<String>>>(&rule.column)?.filter(|_| !is_unchanged) else { return Ok(()) };
+    let stored = rules::lines(given.into_iter().flatten(), longest);
+    let stored = stored.map_err(|problem| CrmError::invalid(&rule.column, problem))?;
+    if rule.required && stored.is_empty() {
+        return Err(CrmError::invalid(&rule.column, "must not be empty"));
+    }
+    new.set(&rule.column, Some(stored))
 }
 
 /// The value is unchanged, and may be from before the rule: so it is not checked, and its derived column stays what it was,

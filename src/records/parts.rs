@@ -14,6 +14,7 @@ use super::guard;
 use super::row::{self, Images, Row};
 use crate::db;
 use crate::error::{CrmError, Result};
+use crate::schema::is_restore;
 
 thread_local! {
     /// The query for a record's owner, by its table. It lives as long as the backend, as its plan does.
@@ -26,6 +27,10 @@ thread_local! {
 /// not see this one yet.
 pub fn inherit(trigger: &PgTrigger, record: &[String], new: &mut Row, old: Option<&Row>) -> Result<()> {
     let [column, table] = record else { return Ok(()) };
+    // A dump may bring the record later.
+    if is_restore() {
+        return Ok(());
+    }
     if let Some(old) = old
         && !new.differs(column, old)
     {

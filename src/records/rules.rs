@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::steps::Steps;
-use crate::html;
 use crate::text::{self, Checked};
+use crate::{html, rrule};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
@@ -39,6 +39,10 @@ pub enum Kind {
     Mime,
     /// Rich text of at most so many characters, sanitised.
     Html(usize),
+    /// How something repeats (RFC 5545).
+    Rrule,
+    /// A list of lines of at most so many characters each.
+    Lines(usize),
     /// A name of the IANA database; whether it has it, whoever applies the rule asks the server.
     TimeZone,
     Locale,
@@ -86,6 +90,8 @@ impl Rule {
             (Some("key"), None) => Kind::Key,
             (Some("mime"), None) => Kind::Mime,
             (Some("html"), Some(max)) => Kind::Html(length(max)?),
+            (Some("rrule"), None) => Kind::Rrule,
+            (Some("lines"), Some(max)) => Kind::Lines(length(max)?),
             (Some("time_zone"), None) => Kind::TimeZone,
             (Some("locale"), None) => Kind::Locale,
             (Some("kept"), None) => Kind::Kept,
@@ -102,9 +108,9 @@ impl Rule {
         }
     }
 
-    /// Whether it is about what the text is, and not about who keeps it.
+    /// Whether it is about what one text is, and not about several, or about who keeps it.
     pub fn is_text(&self) -> bool {
-        !matches!(self.kind, Kind::Kept | Kind::Steps(_) | Kind::Since(..) | Kind::Owner)
+        !matches!(self.kind, Kind::Lines(_) | Kind::Kept | Kind::Steps(_) | Kind::Since(..) | Kind::Owner)
     }
 
     /// The type the column must be of; `None`: any.
@@ -113,6 +119,7 @@ impl Rule {
             Kind::Kept => None,
             Kind::Since(..) => Some("timestamp with time zone"),
             Kind::Owner => Some("uuid"),
+            Kind::Lines(_) => Some("text[]"),
             _ => Some("text"),
         }
     }
@@ -153,6 +160,7 @@ impl Rule {
             Kind::Key => text::key(value)?,
             Kind::Mime => text::mime(value)?,
             Kind::Html(max) => html::clean(value, *max)?,
+            Kind::Rrule => rrule::rrule(value)?,
             Kind::TimeZone => text::time_zone(value)?,
             Kind::Locale => text::locale(value)?,
             Kind::Phone(target) => {
@@ -160,14 +168,26 @@ impl Rule {
                 derived = Some((target.clone(), text::phone_e164(&value, country)));
                 value
             }
-            Kind::Kept | Kind::Steps(_) | Kind::Since(..) | Kind::Owner => value.to_owned(),
+            Kind::Lines(_) | Kind::Kept | Kind::Steps(_) | Kind::Since(..) | Kind::Owner => value.to_owned(),
         };
         Ok(Stored { value: Some(value), derived })
     }
 }
 
+/// More than lists written by hand have.
+const ENTRIES_MAX: usize = 100;
+
+/// The entries of a list, without those that are blank.
+pub fn lines(entries: impl Iterator<Item = String>, longest: usize) -> Checked<Vec<String>> {
+    let entries: Vec<_> = entries.filter(|entry| !entry.trim().is_empty()).collect();
+    if entries.len() > ENTRIES_MAX {
+        return Err(format!("too many: {} entries, at most {ENTRIES_MAX} are allowed", entries.len()).into());
+    }
+    entries.iter().map(|entry| text::line(entry, longest)).collect()
+}
+
 const KINDS: &str = "the kinds are: line <max>, text <max>, html <max>, email, phone <column>, domain, url, code <letters>, \
-    country, currency, color, key, mime, time_zone, locale, kept, steps *:<state>… <state>:<state>,…, \
+    country, currency, color, key, mime, rrule, time_zone, locale, lines <max>, kept, steps *:<state>… <state>:<state>,…, \
     since <column> <value>,… (or *), owner";
 
 fn since(column: Option<&str>, values: Option<&str>) -> Option<Kind> {
@@ -224,6 +244,15 @@ mod tests {
         assert_eq!(kind("a since b c,d"), Kind::Since("b".into(), vec!["c".into(), "d".into()]));
         assert_eq!(kind("a since b *"), Kind::Since("b".into(), vec![]));
         assert!(matches!(kind("status steps *:a a:b b:"), Kind::Steps(_)));
+    }
+
+    #[test]
+    fn a_list_has_lines_and_no_blank_ones() {
+        let list = |entries: &[&str]| lines(entries.iter().map(|&entry| entry.to_owned()), 3);
+        assert_eq!(list(&[" a ", "", " ", "b c"]), Ok(vec!["a".to_owned(), "b c".to_owned()]));
+        assert_eq!(list(&[]), Ok(vec![]));
+        assert!(list(&["abcd"]).is_err() && list(&["a\n"; 1]).is_ok() && list(&["a\nb"]).is_err());
+        assert!(list(&["a"; 100]).is_ok() && list(&["a"; 101]).is_err());
     }
 
     #[test]

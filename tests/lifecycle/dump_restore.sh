@@ -23,8 +23,8 @@ begin;
 set local role crm_app;
 select crm.authenticate('$token');
 insert into crm.contacts (last_name, phone, tags, description) values ('National', '030 123456', '{vip,Key account}', e'two\nlines; \\\\ \\t "quoted" ''and'' ünïcödé 😀');
-update crm.contacts set title = 'changed' where external_id like 'demo-0%';
-delete from crm.contacts where external_id = 'demo-15';
+update crm.contacts set title = 'changed' where external_id like 'demo-contact-1%';
+delete from crm.contacts where external_id = 'demo-contact-15';
 commit;
 SQL
 sql_as dba crm >/dev/null <<'SQL'
@@ -68,7 +68,7 @@ same_as_before() {
     is "$2: an old token is still good" \
         "$(sql "$1" -c "begin; set local role crm_app; select crm.authenticate('$token')->>'role'; commit")" owner
     is "$2: and sees what it saw" "$(sql "$1" -c "begin; set local role crm_app; do \$\$ begin perform crm.authenticate('$token'); end \$\$;
-        select count(*) || ' of ' || min(shoe_size) from crm.contacts; commit")" '15 of 42'
+        select count(*) || ' of ' || min(shoe_size) from crm.contacts; commit")" '60 of 42'
 }
 
 new_database() { sql postgres -c "create database $1 owner dba"; }

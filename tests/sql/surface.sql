@@ -110,12 +110,13 @@ insert into tests.functions values
     ('crm.list_invitations()', 'stable', 'restricted', 'definer', '{crm_app}'),
     ('crm.list_organizations()', 'stable', 'restricted', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.list_users(uuid)', 'stable', 'restricted', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
-    ('crm.load_demo(text)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
+    ('crm.load_demo(text,integer)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
     ('crm.login(text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
     ('crm.login_with_id_token(text,text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_anon,crm_app,crm_multi,crm_service}'),
     ('crm.logout(boolean)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.merge_tags(text[],text)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.me()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
+    ('crm.my_group_ids()', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi}'),
     ('crm.my_permissions()', 'stable', 'restricted', 'definer', '{crm_app}'),
     ('crm.my_org_ids()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
     ('crm.my_sessions()', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
@@ -144,6 +145,7 @@ insert into tests.functions values
     ('crm.revoke_platform_role(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
     ('crm.scope_user_ids(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
     ('crm.set_member_role(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
+    ('crm.set_next_number(text,bigint)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.set_plan(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.set_plan_override(uuid,text,bigint,boolean,boolean,timestamp with time zone,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.rotate_signing_key(text,boolean)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
@@ -161,22 +163,37 @@ insert into tests.functions values
     ('crm.whoami()', 'stable', 'restricted', 'invoker', '{crm_admin,crm_anon,crm_app,crm_multi,crm_owner,crm_service,crm_worker}'),
     ('crm_private.announce()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.check_delegation()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.check_document()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.check_payment()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.check_scope()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.compute_line()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.check_address()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.check_addresses()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.check_hierarchy()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.count_usage()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.follow_tag()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.guard()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.guard_profile()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.guard_series()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.install()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.keep_default_pipeline()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.keep_owner()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
+    ('crm_private.lock_series()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.make_defaults()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.make_built_in_roles()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.name_tag()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.tag_record()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private."normalize"()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.normalize_provider()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.number_ticket()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.note_stage()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.pass_owner()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.place_deal()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.postgrest_config()', 'volatile', 'unsafe', 'definer', '{crm_authenticator}'),
-    ('crm_private.stamp()', 'volatile', 'unsafe', 'invoker', '{crm_owner}');
+    ('crm_private.settle_invoices()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.stamp()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.sum_lines()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.swap_address()', 'volatile', 'unsafe', 'invoker', '{crm_owner}');
 
 select set_eq(
     $$select p.oid::regprocedure::text as signature,
@@ -238,6 +255,39 @@ from unnest('{crm_anon,crm_app,crm_multi,crm_service,crm_worker,crm_admin,crm_au
 
 -- Tables -----------------------------------------------------------------------------------------------------------
 
+-- Those that are as crm.enroll makes them. Of a part: the record it is part of.
+create table tests.enrolled (target text, kind text, with_rules boolean, record text);
+insert into tests.enrolled values
+    ('activities', 'record', true, null),
+    ('activity_links', 'part', false, 'activities'),
+    ('appointment_attendees', 'part', true, 'appointments'),
+    ('appointments', 'record', true, null),
+    ('attachments', 'record', true, null),
+    ('automations', 'unowned', true, null),
+    ('daily_metrics', 'read only', false, null),
+    ('estimate_items', 'part', true, 'estimates'),
+    ('estimates', 'record', true, null),
+    ('invoice_items', 'part', true, 'invoices'),
+    ('invoices', 'record', true, null),
+    ('jobs', 'record', true, null),
+    ('messages', 'record', true, null),
+    ('notifications', 'record', true, null),
+    ('number_series', 'unowned', true, null),
+    ('payments', 'record', true, null),
+    ('projects', 'record', true, null),
+    ('saved_filters', 'record', true, null),
+    ('tasks', 'record', true, null),
+    ('tickets', 'record', true, null),
+    ('contact_accounts', 'part', true, 'contacts'),
+    ('contact_emails', 'part', true, 'contacts'),
+    ('contact_phones', 'part', true, 'contacts'),
+    ('deal_contacts', 'part', true, 'deals'),
+    ('deal_stage_changes', 'read only part', false, 'deals'),
+    ('deals', 'record', true, null),
+    ('leads', 'record', true, null),
+    ('pipeline_stages', 'settings', true, null),
+    ('pipelines', 'settings', true, null);
+
 create table tests.grants (target text, grantee text, privileges text);
 insert into tests.grants values
     ('crm.accounts', 'crm_app', 'select, insert, update, delete'),
@@ -249,6 +299,14 @@ insert into tests.grants values
     ('crm.built_in_roles', 'crm_app', 'select'),
     ('crm.built_in_roles', 'crm_backup', 'select'),
     ('crm.built_in_roles', 'crm_definer', 'select'),
+    ('crm.companies', 'crm_app', 'select, insert, update, delete'),
+    ('crm.companies', 'crm_backup', 'select'),
+    ('crm.companies', 'crm_multi', 'select, insert, update, delete'),
+    ('crm.opportunities', 'crm_app', 'select, insert, update, delete'),
+    ('crm.opportunities', 'crm_backup', 'select'),
+    ('crm.opportunities', 'crm_multi', 'select, insert, update, delete'),
+    ('crm.tenants', 'crm_admin', 'select'),
+    ('crm.tenants', 'crm_service', 'select'),
     ('crm.contacts', 'crm_app', 'select, insert, update, delete'),
     ('crm.contacts', 'crm_backup', 'select'),
     ('crm.contacts', 'crm_multi', 'select, insert, update, delete'),
@@ -350,7 +408,11 @@ select set_eq(
       cross join lateral aclexplode(c.relacl) as a
       where c.relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and a.grantee <> c.relowner
       group by c.oid, a.grantee$$,
-    $$select * from tests.grants$$,
+    $$select * from tests.grants
+      union all
+      select 'crm.' || target, grantee, case when kind like 'read only%' or grantee = 'crm_backup' then 'select' else 'select, insert, update, delete' end
+      from tests.enrolled cross join unnest('{crm_app,crm_backup,crm_multi}'::text[]) as grantee
+      where kind <> 'unowned' or grantee <> 'crm_multi'$$,
     'these are the rights on tables'
 );
 select set_eq(
@@ -367,17 +429,18 @@ select set_eq(
           unnest(columns) as column_name, unnest('{crm_app,crm_multi}'::text[]) as grantee$$,
     'these are the rights on single columns'
 );
-select is_empty(
+select set_eq(
     $$select oid::regclass, relkind
       from pg_class
       where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and relkind not in ('r', 'i')$$,
-    'there are tables and indexes, and no other relations'
+    $$values ('crm.companies'::regclass, 'v'::"char"), ('crm.opportunities', 'v'), ('crm.tenants', 'v')$$,
+    'there are tables and indexes, and no other relations but these views'
 );
 select is_empty(
     $$select oid::regclass as relation, relowner::regrole as owner
       from pg_class
       where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and relowner <> 'crm_owner'::regrole$$,
-    'crm_owner owns every table and index'
+    'crm_owner owns every table, view and index'
 );
 select is_empty(
     $$select oid::regclass
@@ -414,10 +477,12 @@ select set_eq(
           select oid from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
       )$$,
     $$select format('crm.%s', target) as target, format('%s_%s_%s', target, command, who) as name, command, array['crm_' || who] as roles
-      from unnest('{accounts,contacts,group_members,group_permissions,group_roles,groups,role_permissions,roles,tags}'::text[]) as target,
-      from unnest('{accounts,contacts,custom_fields,group_members,group_permissions,group_roles,groups,role_permissions,roles}'::text[]) as target,
+      from unnest('{accounts,contacts,custom_fields,group_members,group_permissions,group_roles,groups,role_permissions,roles,tags}'::text[]) as target,
           unnest('{select,insert,update,delete}'::text[]) as command,
           unnest('{app,multi}'::text[]) as who
+      union all
+      select format('crm.%s', target), format('%s_%s_%s', target, command, who), command, array['crm_' || who]
+      from tests.enrolled, unnest('{select,insert,update,delete}'::text[]) as command, unnest('{app,multi}'::text[]) as who
       union all
       select format('crm.%s', target), format('%s_select_%s', target, who), 'select', array['crm_' || who]
       from unnest('{organizations,users,memberships}'::text[]) as target, unnest('{app,multi}'::text[]) as who
@@ -451,7 +516,10 @@ select set_eq(
           select oid from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
       )$$,
     $$select format('crm.%s', target) as target, format('%s_not_above', target) as name, '*', '{crm_app,crm_multi}'::text[]
-      from unnest('{roles,role_permissions,group_roles}'::text[]) as target$$,
+      from unnest('{roles,role_permissions,group_roles}'::text[]) as target
+      union all
+      values ('crm.saved_filters', 'saved_filters_by_visibility', '*', '{crm_app,crm_multi}'::text[]),
+          ('crm.notifications', 'notifications_to_oneself', '*', '{crm_app,crm_multi}')$$,
     'and these close more'
 );
 
@@ -464,23 +532,58 @@ select set_eq(
           select oid from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
       )$$,
     $$select 'crm.' || target as target, name, function, 'O' as enabled
-      from unnest('{accounts,contacts,group_members,group_permissions,group_roles,groups,role_permissions,roles,tags}'::text[]) as target
-      from unnest('{accounts,contacts,custom_fields,group_members,group_permissions,group_roles,groups,role_permissions,roles}'::text[]) as target
+      from unnest('{accounts,contacts,custom_fields,group_members,group_permissions,group_roles,groups,role_permissions,roles,tags}'::text[]) as target
       cross join (values ('_300_guard', 'crm_private.guard()'), ('_500_stamp', 'crm_private.stamp()'),
           ('_800_count_insert', 'crm_private.count_usage()'), ('_800_count_delete', 'crm_private.count_usage()'),
           ('_800_count_truncate', 'crm_private.count_usage()')) as every (name, function)
       union all
+      select a.attrelid::regclass::text, name, function, 'O'
+      from pg_attribute as a
+      join (values ('tags', '_140_tags', 'crm_private.tag_record()'), ('custom_fields', '_150_custom_fields', 'crm_private.check_custom_fields()'),
+          ('custom_fields', '_800_custom_values_insert', 'crm_private.keep_custom_values()'), ('custom_fields', '_800_custom_values_update', 'crm_private.keep_custom_values()'),
+          ('custom_fields', '_800_custom_values_delete', 'crm_private.keep_custom_values()'),
+          ('custom_fields', '_800_custom_values_truncate', 'crm_private.keep_custom_values()')) as content (attname, name, function) using (attname)
+      where a.attrelid in (select oid from pg_class where relnamespace = 'crm'::regnamespace and relkind = 'r') and not a.attisdropped
+      union all
       select 'crm.' || target, name, function, 'O'
-      from unnest('{accounts,contacts}'::text[]) as target
-      cross join (values ('_150_custom_fields', 'crm_private.check_custom_fields()'), ('_800_custom_values_insert', 'crm_private.keep_custom_values()'),
-          ('_800_custom_values_update', 'crm_private.keep_custom_values()'), ('_800_custom_values_delete', 'crm_private.keep_custom_values()'),
-          ('_800_custom_values_truncate', 'crm_private.keep_custom_values()')
-      ) as custom (name, function)
+      from tests.enrolled
+      cross join (values ('_100_normalize', 'crm_private."normalize"()'), ('_300_guard', 'crm_private.guard()'), ('_400_scope', 'crm_private.check_scope()'),
+          ('_500_stamp', 'crm_private.stamp()'), ('_800_count_insert', 'crm_private.count_usage()'), ('_800_count_delete', 'crm_private.count_usage()'),
+          ('_800_count_truncate', 'crm_private.count_usage()')) as every (name, function)
+      where (name <> '_100_normalize' or with_rules) and (name <> '_400_scope' or kind in ('record', 'part', 'read only part'))
+          and (name not like '\_800%' or kind in ('record', 'unowned', 'settings'))
+      union all
+      select 'crm.' || record, '_600_owner_' || target, 'crm_private.pass_owner()', 'O' from tests.enrolled where record is not null
       union all
       values
+        ('crm.tickets', '_600_number', 'crm_private.number_ticket()', 'O'),
+        ('crm.accounts', '_600_hierarchy', 'crm_private.check_hierarchy()', 'O'),
+        ('crm.accounts', '_600_hierarchy_update', 'crm_private.check_hierarchy()', 'O'),
+        ('crm.contacts', '_200_address', 'crm_private.swap_address()', 'O'),
+        ('crm.contacts', '_600_addresses', 'crm_private.check_addresses()', 'O'),
+        ('crm.contact_emails', '_200_address', 'crm_private.check_address()', 'O'),
+        ('crm.pipelines', '_550_default', 'crm_private.keep_default_pipeline()', 'O'),
+        ('crm.pipelines', '_600_default', 'crm_private.keep_default_pipeline()', 'O'),
+        ('crm.deals', '_050_stage', 'crm_private.place_deal()', 'O'),
+        ('crm.deals', '_600_stage_changes', 'crm_private.note_stage()', 'O'),
+        ('crm.deals', '_600_stage_changes_update', 'crm_private.note_stage()', 'O'),
+        ('crm.number_series', '_450_series', 'crm_private.guard_series()', 'O'),
+        ('crm.invoices', '_350_series', 'crm_private.lock_series()', 'O'),
+        ('crm.estimates', '_450_document', 'crm_private.check_document()', 'O'),
+        ('crm.invoices', '_450_document', 'crm_private.check_document()', 'O'),
+        ('crm.estimate_items', '_450_line', 'crm_private.compute_line()', 'O'),
+        ('crm.invoice_items', '_450_line', 'crm_private.compute_line()', 'O'),
+        ('crm.estimate_items', '_700_sum_insert', 'crm_private.sum_lines()', 'O'),
+        ('crm.estimate_items', '_700_sum_update', 'crm_private.sum_lines()', 'O'),
+        ('crm.estimate_items', '_700_sum_delete', 'crm_private.sum_lines()', 'O'),
+        ('crm.invoice_items', '_700_sum_insert', 'crm_private.sum_lines()', 'O'),
+        ('crm.invoice_items', '_700_sum_update', 'crm_private.sum_lines()', 'O'),
+        ('crm.invoice_items', '_700_sum_delete', 'crm_private.sum_lines()', 'O'),
+        ('crm.payments', '_450_payment', 'crm_private.check_payment()', 'O'),
+        ('crm.payments', '_700_settle_insert', 'crm_private.settle_invoices()', 'O'),
+        ('crm.payments', '_700_settle_update', 'crm_private.settle_invoices()', 'O'),
+        ('crm.payments', '_700_settle_delete', 'crm_private.settle_invoices()', 'O'),
         ('crm.accounts', '_100_normalize', 'crm_private."normalize"()', 'O'),
-        ('crm.accounts', '_140_tags', 'crm_private.tag_record()', 'O'),
-        ('crm.contacts', '_140_tags', 'crm_private.tag_record()', 'O'),
         ('crm.tags', '_100_normalize', 'crm_private."normalize"()', 'O'),
         ('crm.tags', '_120_name', 'crm_private.name_tag()', 'O'),
         ('crm.tags', '_850_follow', 'crm_private.follow_tag()', 'O'),

@@ -76,7 +76,7 @@ select crm.whoami() ->> 'authenticated' as read_only_request, crm.me() #>> '{use
     crm.permitted_org_ids('contacts.read') is not null as read_only_permitted_several,
     crm.all_scope_org_id('contacts.read') is not null and crm.all_scope_org_ids('contacts.read') is not null
         and crm.scope_user_ids('contacts.read') is null and crm.team_scope_keys('contacts.read') = '{}' as read_only_scopes,
-    'owner' = any (crm.readable_roles()) as read_only_roles, (select count(*) from crm.my_permissions()) > 30 as read_only_my_permissions,
+    'owner' = any (crm.readable_roles()) as read_only_roles, crm.my_group_ids() = '{}' as read_only_groups, (select count(*) from crm.my_permissions()) > 30 as read_only_my_permissions,
     crm.explain_access(:'ann_id', 'contacts') #>> '{may,delete,permitted}' as read_only_explained,
     crm.visible_user_ids() is not null as read_only_users, crm.openid_configuration() ? 'issuer' as read_only_configuration,
     (select count(*) from crm.my_sessions()) as read_only_sessions, (select count(*) from crm.list_api_keys()) as read_only_keys,
@@ -150,7 +150,7 @@ select ok(:'read_only_organizations', 'org_ids_for_user() answers there');
 select ok(:'read_only_user' and :'read_only_org', 'current_user_id() and current_org_id() answer there');
 select ok(:'read_only_permitted' and :'read_only_permitted_several', 'the permission functions answer there');
 select ok(:'read_only_scopes', 'and those of scopes');
-select ok(:'read_only_roles' and :'read_only_my_permissions', 'readable_roles() and my_permissions() answer there');
+select ok(:'read_only_roles' and :'read_only_my_permissions' and :'read_only_groups', 'readable_roles(), my_permissions() and my_group_ids() answer there');
 select is(:'read_only_explained'::text, 'true', 'explain_access() answers there');
 select ok(:'read_only_users', 'visible_user_ids() answers there');
 select ok(:'read_only_configuration', 'openid_configuration() answers there');
@@ -161,7 +161,7 @@ select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s
 select is(
     :'stable_functions'::text,
     'all_scope_org_id, all_scope_org_ids, check_enrollment, check_usage, current_org_id, current_rank, current_user_id, explain_access, feature_enabled, jwks, list_api_keys, list_invitations, '
-        'list_organizations, list_users, me, my_org_ids, my_permissions, my_sessions, openid_configuration, org_ids_for_user, permitted_org_id, '
+        'list_organizations, list_users, me, my_group_ids, my_org_ids, my_permissions, my_sessions, openid_configuration, org_ids_for_user, permitted_org_id, '
         'permitted_org_ids, providers_to_fetch, readable_roles, scope_user_ids, tag_counts, team_scope_keys, usage, visible_user_ids, whoami',
     'these are all the functions that PostgREST runs in READ ONLY transactions: a new one belongs into this file'
 );

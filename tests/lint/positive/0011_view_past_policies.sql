@@ -1,1 +1,1 @@
-create view crm.companies as select * from crm.accounts;
+create view crm.firms as select * from crm.accounts;

@@ -199,7 +199,7 @@ select is(tests.refusal('{"secret_of_borg": "x", "vat": "DE1"}'), '22023 custom_
 select is((select count(*) from crm.custom_fields), 1::bigint, 'and not seen');
 
 select tests.nobody();
-truncate crm.contacts;
+truncate crm.contacts cascade;
 select is_empty(
     format('select from crm_private.custom_unique_values where org_id = %1$L union all select from crm_private.custom_references where org_id = %1$L', tests.org_id('Acme')),
     'where a table is emptied, all its values are free'

@@ -98,7 +98,7 @@ select is((select phone_normalized from crm.contacts), '+4930123456', 'numbers a
 select is(tests.update_organization(tests.org_id('Acme'), assignment), said, sentence)
 from (values
     ('name = '' ''', '22023 name: must not be empty', 'it has a name'), ('country = ''''', '1 rows', 'it may have no country'),
-    ('country = ''DEU''', '22023 country: not a code of 2 letters', 'a country is a code'), ('currency = null', '23502', 'it has a currency'),
+    ('country = ''DEU''', '22023 country: not a country''s code of two letters (ISO 3166-1) like DE', 'a country is a code'), ('currency = null', '23502', 'it has a currency'),
     ('time_zone = ''Mars/Olympus_Mons''', '22023 time_zone: there is no such time zone', 'its zone is on Earth'),
     ('slug = ''other''', '42501 permission denied for table organizations', 'the slug is not changed here'),
     ('status = ''cancelled''', '42501 permission denied for table organizations', 'nor the status'),

@@ -113,7 +113,7 @@ select is(tests.outcome(format('select crm.set_plan(%L, %L)', :'acme', 'gold')),
 select is(tests.outcome(format('select crm.set_plan(%L, %L)', gen_random_uuid(), 'pro')), '22023 org_id: there is no such organization', 'of an organization that does');
 select is(tests.outcome(format('select crm.set_plan(%L, null)', :'acme')), '22023 plan: is missing', 'and is named');
 select tests.become('ann', 'Acme');
-select is(tests.maximum('users') || ' ' || tests.maximum('deals') || ' ' || crm.feature_enabled('teams'), '50 not named true', 'it counts at once');
+select is(tests.maximum('users') || ' ' || tests.maximum('deals') || ' ' || crm.feature_enabled('teams'), '50 250000 true', 'it counts at once');
 select matches(tests.outcome(statement), '^42501 ', 'ann cannot: ' || statement)
 from unnest(array[
     format('select crm.set_plan(%L, ''enterprise'')', :'acme'), format('select crm.set_plan_override(%L, ''users'', 1, reason => ''x'')', :'acme'),

@@ -1,0 +1,1 @@
+comment on column crm.contacts.email is null;
