@@ -7,6 +7,7 @@
 pub mod actor;
 pub mod admin;
 pub mod document;
+pub mod entity;
 pub mod everybodys;
 pub mod fixture;
 pub mod forgery;

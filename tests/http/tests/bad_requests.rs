@@ -38,7 +38,7 @@ fn a_user_is_told_what_is_wrong_with_a_query() {
         ("/contacts?select=last_name::nonsense", 400, "nonsense"),
         ("/contacts?select=birthday::int", 400, "integer"),
         ("/contacts?select=last_name::regclass", 404, "kept"),
-        ("/contacts?select=*,deals(*)", 400, "deals"),
+        ("/contacts?select=*,planets(*)", 400, "planets"),
         ("/contacts?select=id.count()", 400, "aggregate"),
         ("/contacts?or=(", 400, ""),
         ("/contacts?or=()", 400, ""),

@@ -176,7 +176,7 @@ fn a_batch_that_would_leave_half_of_them_is_refused() {
     let owner = with_fleet();
     let key = Key::of_platform(&["organizations.delete"]);
     let in_batches = || {
-        for _ in 0..40 {
+        for _ in 0..100 {
             let arguments = json!({ "org_id": owner.organization.id, "batch": 1 });
             let answer = key.call("delete_organization", &arguments);
             if answer.status != 200 {

@@ -231,22 +231,22 @@ fn the_people_of_the_demo_log_in_and_find_its_contacts() {
     let first: Value = admin::value("select crm.load_demo($1)", &[&password]);
     let again: Value = admin::value("select crm.load_demo($1)", &[&"kzq-passphrase-another"]);
     assert_eq!(again, json!({ "already_loaded": true }));
-    assert!(first["already_loaded"] == true || first["contacts"].as_i64().unwrap() >= 10, "{first}");
+    assert!(first["already_loaded"] == true || first["contacts"] == 60, "{first}");
     // All of them, or those the role reaches.
-    for (name, role, least) in [
-        ("owner", "owner", 15),
-        ("admin", "admin", 15),
-        ("manager", "manager", 3),
-        ("sales", "sales", 8),
-        ("support", "support", 15),
-        ("viewer", "read_only", 15),
+    for (name, role, reached) in [
+        ("owner", "owner", 60),
+        ("admin", "admin", 60),
+        ("manager", "manager", 51),
+        ("sales", "sales", 30),
+        ("support", "support", 60),
+        ("viewer", "read_only", 60),
     ] {
         let welcome = login(&format!("{name}@demo.example"), &password, None).expect(200).json();
         assert_eq!(welcome["organization"]["role"], role);
-        let contacts = Request::new("GET", "/contacts?select=last_name,account:accounts(name)&external_id=like.demo-*");
-        let contacts = contacts.token(&text(&welcome["access_token"])).send().expect(200).rows();
-        assert!((least..=15).contains(&contacts.len()), "{name}: {}", contacts.len());
-        let with_account = contacts.iter().any(|contact| contact["account"]["name"].is_string());
-        assert!(with_account || least < 15, "{name}");
+        let path = "/contacts?select=last_name,account:accounts(name),deals(name,stage:pipeline_stages(name))&external_id=like.demo-*";
+        let contacts = Request::new("GET", path).token(&text(&welcome["access_token"])).send().expect(200).rows();
+        assert_eq!(contacts.len(), reached, "{name}");
+        assert!(contacts.iter().all(|contact| contact["account"]["name"].is_string()), "{name}");
+        assert!(contacts.iter().any(|contact| contact["deals"][0]["stage"]["name"].is_string()), "{name}");
     }
 }

@@ -14,7 +14,7 @@ pub struct Table {
     pub owned: bool,
 }
 
-pub const TABLES: [Table; 9] = [
+pub const TABLES: [Table; 26] = [
     Table {
         name: "accounts",
         make: "insert into crm.accounts (org_id, name, owner_id) values ($1, $2, $3) returning id",
@@ -26,6 +26,106 @@ pub const TABLES: [Table; 9] = [
         make: "insert into crm.contacts (org_id, last_name, owner_id) values ($1, $2, $3) returning id",
         change: r#"{"title": "changed"}"#,
         owned: true,
+    },
+    Table {
+        name: "leads",
+        make: "insert into crm.leads (org_id, last_name, owner_id) values ($1, $2, $3) returning id",
+        change: r#"{"title": "changed"}"#,
+        owned: true,
+    },
+    Table {
+        name: "deals",
+        make: "insert into crm.deals (org_id, name, owner_id) values ($1, $2, $3) returning id",
+        change: r#"{"next_step": "changed"}"#,
+        owned: true,
+    },
+    Table {
+        name: "projects",
+        make: "insert into crm.projects (org_id, name, owner_id) values ($1, $2, $3) returning id",
+        change: r#"{"status": "active"}"#,
+        owned: true,
+    },
+    Table {
+        name: "jobs",
+        make: "insert into crm.jobs (org_id, title, owner_id) values ($1, $2, $3) returning id",
+        change: r#"{"city": "changed"}"#,
+        owned: true,
+    },
+    Table {
+        name: "tickets",
+        make: "insert into crm.tickets (org_id, subject, owner_id) values ($1, $2, $3) returning id",
+        change: r#"{"category": "changed"}"#,
+        owned: true,
+    },
+    Table {
+        name: "activities",
+        make: "insert into crm.activities (org_id, subject, owner_id) values ($1, $2, $3) returning id",
+        change: r#"{"outcome": "changed"}"#,
+        owned: true,
+    },
+    Table {
+        name: "tasks",
+        make: "insert into crm.tasks (org_id, title, owner_id) values ($1, $2, $3) returning id",
+        change: r#"{"priority": "high"}"#,
+        owned: true,
+    },
+    Table {
+        name: "appointments",
+        make: "insert into crm.appointments (org_id, title, starts_at, ends_at, owner_id) values ($1, $2, now(), now() + interval '1 hour', $3) returning id",
+        change: r#"{"location": "changed"}"#,
+        owned: true,
+    },
+    Table {
+        name: "messages",
+        make: "insert into crm.messages (org_id, subject, owner_id) values ($1, $2, $3) returning id",
+        change: r#"{"body": "changed"}"#,
+        owned: true,
+    },
+    Table {
+        name: "estimates",
+        make: "insert into crm.estimates (org_id, title, owner_id) values ($1, $2, $3) returning id",
+        change: r#"{"notes": "changed"}"#,
+        owned: true,
+    },
+    Table {
+        name: "invoices",
+        make: "insert into crm.invoices (org_id, title, owner_id) values ($1, $2, $3) returning id",
+        change: r#"{"notes": "changed"}"#,
+        owned: true,
+    },
+    Table {
+        name: "attachments",
+        make: "with made as (insert into crm.accounts (org_id, name) values ($1, $2) returning id)
+            insert into crm.attachments (org_id, file_name, content_type, size_bytes, storage_key, account_id, owner_id)
+            select $1, $2, 'image/png', 1, $2, id, $3 from made returning id",
+        change: r#"{"file_name": "changed"}"#,
+        owned: true,
+    },
+    Table {
+        name: "saved_filters",
+        make: "insert into crm.saved_filters (org_id, entity, name, visibility, owner_id)
+            values ($1, 'contacts', $2, 'organization', $3) returning id",
+        change: r#"{"is_pinned": true}"#,
+        owned: true,
+    },
+    Table {
+        name: "automations",
+        make: "insert into crm.automations (org_id, name, trigger_event) values ($1, $2, 'lead.created') returning id",
+        change: r#"{"description": "changed"}"#,
+        owned: false,
+    },
+    Table {
+        name: "pipelines",
+        make: "insert into crm.pipelines (org_id, name) values ($1, $2) returning id",
+        change: r#"{"description": "changed"}"#,
+        owned: false,
+    },
+    Table {
+        name: "pipeline_stages",
+        make: "insert into crm.pipeline_stages (org_id, pipeline_id, name)
+            select org_id, id, $2 from crm.pipelines where org_id = $1 and is_default returning id",
+        change: r#"{"description": "changed"}"#,
+        owned: false,
     },
     Table {
         name: "tags",
@@ -87,6 +187,19 @@ pub const TABLES: [Table; 9] = [
     },
 ];
 
+/// Enrolled tables in which more than permissions decides, and the permissions they have: tests/sql/entities tries them, and
+/// tests/http/tests/entities.
+pub const APART: [(&str, &[&str]); 4] = [
+    // The database's: nobody writes it.
+    ("daily_metrics", &["read"]),
+    // Everybody has their own, whatever their scope.
+    ("notifications", &["read", "create", "update", "delete"]),
+    // There is one of each kind, which stays.
+    ("number_series", &["read", "create", "update", "delete"]),
+    // Of an invoice that one sees.
+    ("payments", &["read", "create", "update", "delete"]),
+];
+
 impl Table {
     pub fn make(&self, organization: &Organization, owner: Option<Uuid>) -> Uuid {
         let name = team::role_name();
@@ -105,8 +218,20 @@ impl Table {
             admin::value::<Value>(&format!("select to_jsonb(t) from crm.{table} as t where id = $1"), &[&made])
         };
         match self.name {
-            "accounts" | "groups" | "tags" => json!({ "name": name }),
-            "contacts" => json!({ "last_name": name }),
+            "accounts" | "deals" | "groups" | "pipelines" | "projects" | "tags" => json!({ "name": name }),
+            "contacts" | "leads" => json!({ "last_name": name }),
+            "jobs" | "tasks" | "estimates" | "invoices" => json!({ "title": name }),
+            "tickets" | "activities" | "messages" => json!({ "subject": name }),
+            "appointments" => {
+                json!({ "title": name, "starts_at": "2030-01-02T10:00:00Z", "ends_at": "2030-01-02T11:00:00Z" })
+            }
+            "attachments" => {
+                let account = row("accounts")["id"].clone();
+                json!({ "file_name": name, "content_type": "image/png", "size_bytes": 1, "storage_key": name, "account_id": account })
+            }
+            "saved_filters" => json!({ "entity": "contacts", "name": name, "visibility": "organization" }),
+            "automations" => json!({ "name": name, "trigger_event": "lead.created" }),
+            "pipeline_stages" => json!({ "name": name, "pipeline_id": row("pipelines")["id"] }),
             "custom_fields" => {
                 json!({ "entity": "contacts", "key": team::role_name(), "label": "Field", "type": "text" })
             }

@@ -1,0 +1,156 @@
+//! Each entity over HTTP: what `crm_http_tests::entity` says that entities do, with the rows of `entities/`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use crm_http_tests::entity::{Spec, catalog};
+
+mod entities {
+    mod parents;
+
+    pub mod accounts;
+    pub mod activities;
+    pub mod activity_links;
+    pub mod appointment_attendees;
+    pub mod appointments;
+    pub mod attachments;
+    pub mod automations;
+    pub mod contact_accounts;
+    pub mod contact_emails;
+    pub mod contact_phones;
+    pub mod contacts;
+    pub mod custom_fields;
+    pub mod daily_metrics;
+    pub mod deal_contacts;
+    pub mod deal_stage_changes;
+    pub mod deals;
+    pub mod estimate_items;
+    pub mod estimates;
+    pub mod invoice_items;
+    pub mod invoices;
+    pub mod jobs;
+    pub mod leads;
+    pub mod messages;
+    pub mod notifications;
+    mod number_series;
+    pub mod payments;
+    pub mod pipeline_stages;
+    pub mod pipelines;
+    pub mod projects;
+    pub mod saved_filters;
+    pub mod tags;
+    pub mod tasks;
+    pub mod tickets;
+}
+
+/// Tables that are no entities like the others, and have tests of their own: what an organization itself, its people and
+/// their permissions are, and what each organization has from the beginning.
+const TRIED_ELSEWHERE: [&str; 8] = [
+    "group_members",
+    "group_permissions",
+    "group_roles",
+    "groups",
+    "memberships",
+    "number_series",
+    "role_permissions",
+    "roles",
+];
+
+/// A test for each behaviour, so that a failure names the entity and the behaviour.
+macro_rules! behaviours {
+    ($entity:ident: $($behaviour:ident),* $(,)?) => {
+        mod $entity {
+            $(
+                #[test]
+                fn $behaviour() {
+                    crm_http_tests::entity::behaviour::$behaviour(&crate::entities::$entity::SPEC);
+                }
+            )*
+        }
+    };
+}
+
+macro_rules! entities {
+    (written: $($entity:ident),*; read_only: $($shown:ident),* $(,)?) => {
+        const SPECS: &[&Spec] = &[$(&entities::$entity::SPEC),*, $(&entities::$shown::SPEC),*];
+        $(behaviours! {
+            $entity:
+            is_created,
+            is_stored_with_all_its_columns,
+            is_read_by_its_id,
+            is_found_by_each_column,
+            is_sorted_with_ties_by_id,
+            is_paged_with_a_count,
+            is_embedded_both_ways,
+            is_updated,
+            is_upserted_on_its_natural_keys,
+            is_unique_per_organization,
+            is_deleted,
+            comes_and_goes_as_csv,
+            is_found_by_its_tags,
+            is_found_by_its_custom_fields,
+            refuses_bad_input_in_each_column,
+            takes_only_the_steps_of_its_states,
+            is_hidden_from_another_tenant,
+            is_not_changed_by_another_tenant,
+            refers_to_nothing_of_another_tenant,
+            is_not_written_by_who_may_only_read,
+            is_a_colleagues_only_as_far_as_the_role_reaches,
+            is_not_made_for_a_colleague_by_who_may_not,
+        })*
+        $(behaviours! {
+            $shown:
+            is_read_by_its_id,
+            is_found_by_each_column,
+            is_sorted_with_ties_by_id,
+            is_paged_with_a_count,
+            is_embedded_both_ways,
+            comes_as_csv,
+            is_hidden_from_another_tenant,
+            is_written_by_nobody,
+        })*
+    };
+}
+
+entities! {
+    written:
+    accounts,
+    activities,
+    activity_links,
+    appointment_attendees,
+    appointments,
+    attachments,
+    automations,
+    contact_accounts,
+    contact_emails,
+    contact_phones,
+    contacts,
+    custom_fields,
+    deal_contacts,
+    deals,
+    estimate_items,
+    estimates,
+    invoice_items,
+    invoices,
+    jobs,
+    leads,
+    messages,
+    notifications,
+    payments,
+    pipeline_stages,
+    pipelines,
+    projects,
+    saved_filters,
+    tags,
+    tasks,
+    tickets;
+    read_only:
+    daily_metrics,
+    deal_stage_changes,
+}
+
+#[test]
+fn every_table_of_organizations_is_tried() {
+    let mut tried: Vec<_> = SPECS.iter().map(|spec| spec.table).chain(TRIED_ELSEWHERE).collect();
+    tried.sort_unstable();
+    assert_eq!(tried, catalog::tables(), "each entity has a file in tests/http/tests/entities");
+}
