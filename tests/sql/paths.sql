@@ -223,7 +223,7 @@ select matches(
 )
 from tests.queries;
 set local enable_parallel_hash = off;
-set local parallel_tuple_cost = 10;
+set local parallel_tuple_cost = 5;
 set local enable_nestloop = off;
 set local enable_mergejoin = off;
 select matches(

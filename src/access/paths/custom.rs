@@ -6,7 +6,8 @@
 //!   are: a member is no longer than the jsonb it was in, and its text cannot exceed the server's limit of 1 GB, as values of
 //!   custom fields have at most some 10,000 characters (`records::custom`), of which the trigger below is the proof.
 //! - jsonb is compared by its structure, numbers as numeric, strings as text by the database's collation: every two values
-//!   compare, and an error could only tell of a damaged row. text is marked.
+//!   compare, and an error could only tell of a damaged row. text is marked; but without a collation, as where two sides bring
+//!   different ones, it raises an error at the first value there is: so only the database's own is taken.
 //!
 //! So these conditions are taken for leakproof: they may enter an index, or be looked at before others. The policies hold for
 //! every row as before, as conditions of their own.
@@ -31,6 +32,10 @@ const COMPARISONS: [u32; 10] = [
     pg_sys::F_JSONB_GT,
     pg_sys::F_JSONB_GE,
 ];
+
+fn is_text(comparison: pg_sys::Oid) -> bool {
+    COMPARISONS[..5].contains(&comparison.to_u32())
+}
 
 /// Marks the conditions of a table; gives whether there are any. Its paths were made without.
 ///
@@ -59,13 +64,14 @@ pub unsafe fn trust(rel: *mut pg_sys::RelOptInfo, table: *mut pg_sys::RangeTblEn
 unsafe fn is_on_custom_field(rel: *mut pg_sys::RelOptInfo, table: *mut pg_sys::RangeTblEntry, clause: Expr) -> bool {
     // SAFETY: the tags tell the types; a comparison has two sides.
     unsafe {
-        let (function, arguments) = if let Some(test) = cast::<_, pg_sys::NullTest>(clause, pg_sys::NodeTag::T_NullTest)
+        let (function, collation, arguments) = if let Some(test) =
+            cast::<_, pg_sys::NullTest>(clause, pg_sys::NodeTag::T_NullTest)
         {
             return !test.argisrow && is_field(rel, table, test.arg);
         } else if let Some(comparison) = cast::<_, pg_sys::OpExpr>(clause, pg_sys::NodeTag::T_OpExpr) {
-            (comparison.opfuncid, comparison.args)
+            (comparison.opfuncid, comparison.inputcollid, comparison.args)
         } else if let Some(any) = cast::<_, pg_sys::ScalarArrayOpExpr>(clause, pg_sys::NodeTag::T_ScalarArrayOpExpr) {
-            (any.opfuncid, any.args)
+            (any.opfuncid, any.inputcollid, any.args)
         } else {
             return false;
         };
@@ -74,6 +80,7 @@ unsafe fn is_on_custom_field(rel: *mut pg_sys::RelOptInfo, table: *mut pg_sys::R
             return false;
         };
         COMPARISONS.contains(&function.to_u32())
+            && collation == if is_text(function) { pg_sys::DEFAULT_COLLATION_OID } else { pg_sys::InvalidOid }
             && (is(value, pg_sys::NodeTag::T_Const) || is(value, pg_sys::NodeTag::T_Param))
             && is_field(rel, table, field)
     }

@@ -148,8 +148,20 @@ pub unsafe fn restriction(
     // SAFETY: as above.
     unsafe {
         #[cfg(feature = "pg15")]
-        return pg_sys::make_restrictinfo(root, condition, true, false, false, level, none, none, none);
+        let made = pg_sys::make_restrictinfo(root, condition, true, false, false, level, none, none, none);
         #[cfg(not(feature = "pg15"))]
-        return pg_sys::make_restrictinfo(root, condition, true, false, false, false, level, none, none, none);
+        let made = pg_sys::make_restrictinfo(root, condition, true, false, false, false, level, none, none, none);
+        put_first(root, made);
+        made
+    }
+}
+
+/// Has a policy's condition looked at before those of the query.
+pub unsafe fn put_first(root: *mut pg_sys::PlannerInfo, condition: *mut pg_sys::RestrictInfo) {
+    // SAFETY: as above. A cost that is not below zero at the start is taken for computed.
+    unsafe {
+        if (*condition).security_level < (*root).qual_security_level {
+            (*condition).eval_cost = pg_sys::QualCost { startup: 0.0, per_tuple: -1e-9 };
+        }
     }
 }
