@@ -64,7 +64,7 @@ create table crm.attachments (
         references crm.memberships (org_id, user_id) on delete set null (owner_id),
     constraint attachments_file_name_check check (file_name !~ '[/\\]' and file_name not in ('.', '..')),
     constraint attachments_content_type_check check (
-        content_type !~ '([/+]xml$|javascript|ecmascript|jscript|livescript|vbscript|html|php|msdownload|msdos|dosexec|portable-executable|shockwave|java-archive|multipart/)'
+        content_type !~ '([/+](xml|xsl)$|javascript|ecmascript|jscript|livescript|vbscript|html?$|html|php|mimearchive|cache-manifest|msdownload|msdos|dosexec|portable-executable|shockwave|java-archive|multipart/)'
         and content_type not in ('application/x-executable', 'application/x-mach-binary', 'application/x-sh', 'application/x-csh',
             'application/x-bat', 'application/bat', 'application/hta', 'application/x-ms-shortcut', 'application/wasm', 'text/cmd')
     ),

@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 use pgrx::{AllocatedByPostgres, PgBuiltInOids};
 use uuid::Uuid;
 
+use crate::access::permissions;
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, from_pg, to_pg};
@@ -96,6 +97,10 @@ fn swap_address<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a,
 fn swapped(trigger: &PgTrigger) -> Result<Row> {
     let Rows { mut new, old } = Rows::of(trigger)?;
     let Some(old) = old.filter(|_| !is_restore()) else { return Ok(new) };
+    // Another's row is refused after this, and until then must neither be waited for nor tell anything.
+    if new.differs("org_id", &old) || new.differs("id", &old) || !may_change_contacts(&new)? {
+        return Ok(new);
+    }
     for channel in [&EMAIL, &PHONE] {
         if let Some(address) = new.get::<String>(channel.column)?
             && new.differs(channel.column, &old)
@@ -172,9 +177,11 @@ fn check_address<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a
 
 /// A further address is nobody's primary one.
 fn checked(trigger: &PgTrigger) -> Result<Row> {
-    let Rows { new, .. } = Rows::of(trigger)?;
+    let Rows { new, old } = Rows::of(trigger)?;
     if !is_restore()
         && !SWAPPING.get()
+        && old.is_none_or(|old| !new.differs("org_id", &old))
+        && may_change_contacts(&new)?
         && let Some(email) = new.get::<String>("email")?
     {
         let org_id = org_id_of(&new)?;
@@ -204,6 +211,10 @@ fn taken(email: &str) -> CrmError {
         message: format!("email: {email} is an address of a contact already"),
         hint: "An e-mail address occurs once among the primary and further ones of an organization.".into(),
     }
+}
+
+fn may_change_contacts(row: &Row) -> Result<bool> {
+    permissions::had_in(Some(org_id_of(row)?), "contacts.update")
 }
 
 fn org_id_of(row: &Row) -> Result<Uuid> {

@@ -7,6 +7,7 @@ use pgrx::{AllocatedByPostgres, PgBuiltInOids};
 use uuid::Uuid;
 
 use super::stages::{self, Place, Search, Wish};
+use crate::access::permissions;
 use crate::db::{self, Rows as Found};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, from_pg, to_pg};
@@ -24,6 +25,12 @@ fn placed(trigger: &PgTrigger) -> Result<Row> {
     let org_id = named.or_else(|| Principal::current().and_then(|principal| principal.org_id()));
     // Where none is named, _500_stamp says so.
     let Some(org_id) = org_id.filter(|_| !is_restore()) else { return Ok(new) };
+    // What is another's is refused after this, and until then must tell nothing.
+    let permission = if old.is_some() { "deals.update" } else { "deals.create" };
+    let moves = old.as_ref().is_some_and(|old| new.differs("org_id", old) || new.differs("id", old));
+    if moves || !permissions::had_in(Some(org_id), permission)? {
+        return Ok(new);
+    }
     if new.get::<String>("currency")?.is_none_or(|currency| currency.trim().is_empty()) {
         new.set("currency", currency_of(org_id)?)?;
     }

@@ -133,7 +133,7 @@ impl Attachment<'_> {
             );
         }
         let of = self.record.as_ref().map_or(String::new(), |record| {
-            format!("{}, {}", quote_literal(&record.column), quote_literal(&record.qualified))
+            [&record.column, &record.qualified, &record.name].map(quote_literal).join(", ")
         });
         sql += &format!(
             "create trigger _500_stamp before insert or update on {table}

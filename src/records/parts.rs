@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use pgrx::datum::DatumWithOid;
 use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -12,21 +13,26 @@ use pgrx::{AllocatedByPostgres, PgBuiltInOids};
 
 use super::guard;
 use super::row::{self, Images, Row};
+use crate::access::permissions;
 use crate::db;
 use crate::error::{CrmError, Result};
+use crate::identity::principal::from_pg;
 use crate::schema::is_restore;
 
 thread_local! {
-    /// The query for a record's owner, by its table. It lives as long as the backend, as its plan does.
-    static QUERIES: RefCell<HashMap<String, &'static str>> = RefCell::default();
+    /// The queries for a record's owner, by its table, without and with a lock. They live as long as the backend, as their plans
+    /// do.
+    static QUERIES: RefCell<HashMap<String, [&'static str; 2]>> = RefCell::default();
 }
 
-/// Gives a part its record's owner. `record`: the arguments of the trigger, the column that names the record and its table.
+/// Gives a part its record's owner. `record`: the arguments of the trigger, the column that names the record, its table and its
+/// resource.
 ///
 /// The record is locked against a change of its owner until this transaction ends: what gives a new owner to the parts would
-/// not see this one yet.
+/// not see this one yet. But only where the caller may change it: others are refused after this, and until then must not
+/// learn by waiting that there is such a record.
 pub fn inherit(trigger: &PgTrigger, record: &[String], new: &mut Row, old: Option<&Row>) -> Result<()> {
-    let [column, table] = record else { return Ok(()) };
+    let [column, table, resource] = record else { return Ok(()) };
     // A dump may bring the record later.
     if is_restore() {
         return Ok(());
@@ -39,23 +45,38 @@ pub fn inherit(trigger: &PgTrigger, record: &[String], new: &mut Row, old: Optio
         }
         return Ok(());
     }
-    let record = [new.get::<pgrx::Uuid>("org_id")?.into(), new.get::<pgrx::Uuid>(column)?.into()];
-    let types = [PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID];
-    // A record and its parts belong to one role: crm.enroll sees to that.
-    let owner = db::as_owner(table_owner(trigger), || {
-        db::write_prepared(query(table), &types, &record, |rows| {
-            if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<pgrx::Uuid>()?) }
-        })
-    })?;
+    let organization = new.get::<pgrx::Uuid>("org_id")?;
+    let key = [organization.into(), new.get::<pgrx::Uuid>(column)?.into()];
+    let (organization, permission) = (organization.map(from_pg), format!("{resource}.update"));
+    let internal = guard::by_foreign_key(trigger);
+    if !internal && !permissions::had_in(organization, &permission)? {
+        return new.set::<pgrx::Uuid>("owner_id", None);
+    }
+    let [look, lock] = queries(table);
+    let mut owner = owner_of(trigger, look, &key)?;
+    if internal || permissions::reach(organization, &permission, owner.map(from_pg))? {
+        owner = owner_of(trigger, lock, &key)?;
+    }
     new.set("owner_id", owner)
 }
 
-fn query(table: &str) -> &'static str {
+/// A record and its parts belong to one role: crm.enroll sees to that.
+fn owner_of(trigger: &PgTrigger, query: &'static str, key: &[DatumWithOid]) -> Result<Option<pgrx::Uuid>> {
+    let types = [PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID];
+    db::as_owner(table_owner(trigger), || {
+        db::write_prepared(query, &types, key, |rows| {
+            if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<pgrx::Uuid>()?) }
+        })
+    })
+}
+
+fn queries(table: &str) -> [&'static str; 2] {
     QUERIES.with_borrow_mut(|queries| {
-        let query = queries.entry(table.to_owned()).or_insert_with(|| {
-            format!("select owner_id from only {table} where org_id = $1 and id = $2 for share").leak()
+        let queries = queries.entry(table.to_owned()).or_insert_with(|| {
+            let query = format!("select owner_id from only {table} where org_id = $1 and id = $2");
+            [query.clone().leak(), (query + " for share").leak()].map(|query| &*query)
         });
-        *query
+        *queries
     })
 }
 

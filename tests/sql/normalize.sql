@@ -105,7 +105,6 @@ insert into tests.needs values
     ('crm.contacts', '{"last_name": "Needed"}'),
     ('crm.custom_fields', '{"entity": "contacts", "key": "needed", "label": "Needed", "type": "text"}'),
     ('crm.roles', '{"name": "needed"}'),
-    ('crm.tags', '{"name": "needed"}'),
     ('crm.role_permissions', '{"role": "sales", "permission": "contacts.read"}'),
     ('crm.groups', '{"name": "Needed"}'),
     ('crm.group_permissions', '{"group_id": "018f0000-0000-7000-8000-000000000001", "permission": "contacts.read"}'),

@@ -48,6 +48,16 @@ fn hold(kind: &Kind, line: &Row) -> Result<Option<String>> {
         return Ok(None);
     }
     let key = [organization.map(to_pg).into(), line.get::<pgrx::Uuid>(&kind.key)?.into()];
+    let missing = || CrmError::invalid(&kind.key, format!("there is no such {}", kind.name));
+    // Before it is locked: who does not see it must not learn by waiting that there is one.
+    let owner = db::as_owner_of(c"crm", c"invoices", || {
+        db::write_prepared(kind.look, &KEY, &key, |rows| {
+            if rows.is_empty() { Ok(None) } else { Ok(Some(rows.first().get_one::<pgrx::Uuid>()?)) }
+        })
+    })?;
+    if !permissions::reach(organization, &kind.read, owner.ok_or_else(missing)?.map(from_pg))? {
+        return Err(missing());
+    }
     let found = db::as_owner_of(c"crm", c"invoices", || {
         db::write_prepared(kind.lock, &KEY, &key, |rows| {
             if rows.is_empty() { Ok(None) } else { Ok(Some(rows.first().get_three::<String, String, pgrx::Uuid>()?)) }
@@ -58,7 +68,7 @@ fn hold(kind: &Kind, line: &Row) -> Result<Option<String>> {
         Some((Some(status), currency, _)) if permissions::reach(organization, &kind.read, owner)? => {
             if status == "draft" { Ok(currency) } else { Err(frozen(kind, status)) }
         }
-        _ => Err(CrmError::invalid(&kind.key, format!("there is no such {}", kind.name))),
+        _ => Err(missing()),
     }
 }
 

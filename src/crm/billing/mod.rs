@@ -71,6 +71,7 @@ struct Kind {
     create: String,
     read: String,
     update: String,
+    look: &'static str,
     lock: &'static str,
     has_items: &'static str,
     sum: &'static str,
@@ -88,6 +89,7 @@ impl Kind {
             read: format!("{name}s.read"),
             update: format!("{name}s.update"),
             // Made once: their plans live as long as the backend.
+            look: format!("select owner_id from crm.{name}s where org_id = $1 and id = $2").leak(),
             lock: format!(
                 "select status, currency, owner_id from crm.{name}s where org_id = $1 and id = $2 for no key update"
             )
