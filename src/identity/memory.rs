@@ -122,7 +122,8 @@ fn triggers_in_place() -> Result<bool> {
     if TRIGGERS_SEEN.load(Relaxed) == UNKNOWN || SIGNAL.load(Relaxed) != signal {
         // Set first: what changes while the catalog is read makes it unknown again.
         TRIGGERS_SEEN.store(IN_PLACE, Relaxed);
-        let found = watched_tables()?;
+        // With a snapshot of its own: at commit, where this may be asked too, there is none any more.
+        let found = db::at_latest(watched_tables)?;
         // Those of before are watched on where some are missing: they may come back.
         if found.len() == TRIGGERS {
             WATCHED.iter().zip(&found).for_each(|(slot, table)| slot.store(*table, Relaxed));
