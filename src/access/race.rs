@@ -21,6 +21,7 @@ use pgrx::prelude::*;
 use uuid::Uuid;
 
 use super::permissions::{self, Holder, Permissions};
+use crate::db::locks;
 use crate::error::{CrmError, Result};
 use crate::identity::memory;
 use crate::records::guard::Action;
@@ -106,12 +107,7 @@ pub fn note_change(organization: Option<Uuid>) {
 
 /// Changes of an organization's permissions follow each other: each looks at what the one before has left.
 pub fn one_after_another(organization: Uuid) {
-    lock(Lock::Organization(number(organization)), pg_sys::ExclusiveLock);
-}
-
-/// The last four bytes of a UUID are random. Two organizations that share a lock only wait for each other.
-pub fn number(organization: Uuid) -> u32 {
-    organization.as_u64_pair().1 as u32
+    lock(Lock::Organization(locks::number(organization)), pg_sys::ExclusiveLock);
 }
 
 /// This transaction takes something from whom it acts for: what they have written so far is looked at now, for at commit
@@ -133,19 +129,15 @@ enum Lock {
     Commits(u32),
 }
 
-/// Not an advisory lock: anybody could take that, and keep everybody from committing.
 fn lock(lock: Lock, mode: u32) {
-    let (object, kind) = match lock {
+    let (number, kind) = match lock {
         Lock::Everybody => (0, 0),
         Lock::Organization(number) => (number, 1),
         Lock::Commits(number) => (number, 2),
     };
     let table = memory::signal();
     if table != 0 {
-        // SAFETY: takes a lock that the end of the transaction releases.
-        unsafe {
-            pg_sys::LockDatabaseObject(pg_sys::Oid::from(table), pg_sys::Oid::from(object), kind, mode as i32);
-        }
+        locks::lock(pg_sys::Oid::from(table), number, kind, mode);
     }
 }
 
@@ -154,7 +146,7 @@ const FEW: usize = 16;
 
 /// What a transaction locks to commit that wrote in these organizations and changed permissions in those. Everybody's lock
 /// keeps apart: changes everywhere from all others, and writes in many organizations from any change.
-fn locks(written: &BTreeSet<Uuid>, changes: &Changes) -> BTreeMap<Lock, u32> {
+fn locks_of(written: &BTreeSet<Uuid>, changes: &Changes) -> BTreeMap<Lock, u32> {
     let changed = match changes {
         Changes::None if written.is_empty() => return BTreeMap::new(),
         Changes::None if written.len() > FEW => return BTreeMap::from([(Lock::Everybody, pg_sys::ShareLock)]),
@@ -164,7 +156,7 @@ fn locks(written: &BTreeSet<Uuid>, changes: &Changes) -> BTreeMap<Lock, u32> {
     };
     let everybodys = if changed.is_empty() { pg_sys::RowShareLock } else { pg_sys::RowExclusiveLock };
     let mut locks = BTreeMap::from([(Lock::Everybody, everybodys)]);
-    let of = |organization: &Uuid| Lock::Commits(number(*organization));
+    let of = |organization: &Uuid| Lock::Commits(locks::number(*organization));
     locks.extend(written.iter().map(|organization| (of(organization), pg_sys::ShareLock)));
     // In the place of the weaker one.
     locks.extend(changed.iter().map(|organization| (of(organization), pg_sys::ExclusiveLock)));
@@ -214,7 +206,7 @@ fn before_prepare() {
 
 fn before_commit() {
     let written: BTreeSet<_> = NOTES.with_borrow(|notes| notes.iter().map(|note| note.holder.organization()).collect());
-    for (one, mode) in CHANGES.with_borrow(|changes| locks(&written, changes)) {
+    for (one, mode) in CHANGES.with_borrow(|changes| locks_of(&written, changes)) {
         lock(one, mode);
     }
     if !written.is_empty()
@@ -276,9 +268,9 @@ mod tests {
     fn writers_meet_the_changes_where_they_write_and_nobody_else() {
         let none = Changes::None;
         let few = FEW as u32;
-        let writes = |numbers| locks(&numbers, &none);
-        let changes = |numbers| locks(&some([]), &Changes::In(numbers));
-        let everywhere = locks(&some([]), &Changes::Everywhere);
+        let writes = |numbers| locks_of(&numbers, &none);
+        let changes = |numbers| locks_of(&some([]), &Changes::In(numbers));
+        let everywhere = locks_of(&some([]), &Changes::Everywhere);
         assert_eq!(writes(some([])), BTreeMap::new());
         assert!(!meet(&writes(some([1])), &writes(some([1]))));
         assert!(!meet(&writes(some([1])), &changes(some([2]))));
@@ -293,16 +285,16 @@ mod tests {
         assert!(!meet(&many, &many) && !meet(&many, &writes(some([1]))));
         assert_eq!(writes(some(0..few)).len(), FEW + 1);
         // And changes besides.
-        let both = locks(&some([1]), &Changes::In(some([1, 2])));
+        let both = locks_of(&some([1]), &Changes::In(some([1, 2])));
         assert!(meet(&both, &writes(some([1]))) && meet(&both, &writes(some([2]))) && !meet(&both, &writes(some([3]))));
         assert!(meet(&both, &many) && meet(&both, &both));
-        let both = locks(&some(0..few + 1), &Changes::In(some([1])));
+        let both = locks_of(&some(0..few + 1), &Changes::In(some([1])));
         assert!(meet(&both, &writes(some([99]))) && meet(&both, &changes(some([99]))));
     }
 
     #[test]
     fn everybodys_lock_comes_first() {
-        let order: Vec<_> = locks(&some([7, 3]), &Changes::In(some([5]))).into_keys().collect();
+        let order: Vec<_> = locks_of(&some([7, 3]), &Changes::In(some([5]))).into_keys().collect();
         let commits = [3, 5, 7].map(Lock::Commits);
         assert_eq!(order, [&[Lock::Everybody][..], &commits].concat());
     }

@@ -11,7 +11,7 @@ use pgrx::{AllocatedByPostgres, PgBuiltInOids};
 use uuid::Uuid;
 
 use crate::access::permissions;
-use crate::db;
+use crate::db::{self, locks};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, from_pg, to_pg};
 use crate::plans::tally;
@@ -230,17 +230,13 @@ enum Side {
 }
 
 /// No index spans the two tables. So in one organization, whoever writes addresses of one side waits for those who write the
-/// other, until they have ended; those of one side do not wait for each other. Not an advisory lock: anybody could take that.
+/// other, until they have ended; those of one side do not wait for each other.
 fn lock(org_id: Uuid, side: Side) -> Result<()> {
     let mode = match side {
         Side::Primary => pg_sys::ShareLock,
         Side::Further => pg_sys::RowExclusiveLock,
     };
-    // The last four bytes are random: two organizations with one number only wait for each other.
-    let number = pg_sys::Oid::from(org_id.as_u64_pair().1 as u32);
-    let table = db::relation(c"crm", c"contact_emails")?;
-    // SAFETY: takes a lock that the end of the transaction releases.
-    unsafe { pg_sys::LockDatabaseObject(table, number, 0, mode as i32) };
+    locks::lock(db::relation(c"crm", c"contact_emails")?, locks::number(org_id), 0, mode);
     Ok(())
 }
 

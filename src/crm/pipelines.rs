@@ -7,10 +7,9 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByPostgres, PgBuiltInOids};
 
-use crate::db;
+use crate::db::{self, locks};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::from_pg;
-use crate::records::hierarchy::one_after_another;
 use crate::records::row::{self, Images, Row};
 use crate::schema::is_restore;
 
@@ -98,7 +97,7 @@ fn hand_on(trigger: &PgTrigger, images: &Images) -> Result<()> {
         return Err(CrmError::internal("a pipeline without its key"));
     };
     // SAFETY: the trigger manager hands in an open relation.
-    one_after_another(unsafe { (*trigger.trigger_data().tg_relation).rd_id }, from_pg(org_id));
+    locks::one_after_another(unsafe { (*trigger.trigger_data().tg_relation).rd_id }, from_pg(org_id));
     if !is {
         return pass(
             "update crm.pipelines set is_default = true

@@ -1,5 +1,6 @@
 //! SPI helpers: prepared once per backend, and read-only where they read.
 
+pub mod locks;
 mod rows;
 
 use std::cell::{Cell, RefCell};

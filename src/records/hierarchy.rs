@@ -10,7 +10,7 @@ use pgrx::spi::{quote_identifier, quote_qualified_identifier};
 use pgrx::{AllocatedByPostgres, PgBuiltInOids};
 
 use super::row::{self, Images};
-use crate::db;
+use crate::db::{self, locks};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::from_pg;
 use crate::schema::is_restore;
@@ -39,7 +39,9 @@ fn check(trigger: &PgTrigger) -> Result<()> {
         let relation = trigger.trigger_data().tg_relation;
         ((*relation).rd_id, (*(*relation).rd_rel).relowner)
     };
-    one_after_another(table, from_pg(org_id));
+    // Of two transactions that each make one half of a circle neither sees the other's: so whoever changes a table's order waits
+    // for those of the organization who did, and looks when they have ended.
+    locks::one_after_another(table, from_pg(org_id));
     let question = question(table, &column)?;
     let ask = || {
         db::select(question, &[PgBuiltInOids::UUIDOID; 3], &[org_id.into(), parent.into(), id.into()], |rows| {
@@ -81,13 +83,4 @@ fn question(table: pg_sys::Oid, column: &str) -> Result<&'static str> {
     let text: &'static str = Box::leak(text.into_boxed_str());
     QUESTIONS.with_borrow_mut(|questions| questions.insert((table, column.to_owned()), text));
     Ok(text)
-}
-
-/// Of two transactions that each make one half of a circle neither sees the other's: so whoever changes a table's order waits
-/// for those of the organization who did, and looks when they have ended. Not an advisory lock: anybody could take that.
-pub fn one_after_another(table: pg_sys::Oid, organization: uuid::Uuid) {
-    // The last four bytes are random: two organizations with one number only wait for each other.
-    let number = pg_sys::Oid::from(organization.as_u64_pair().1 as u32);
-    // SAFETY: takes a lock that the end of the transaction releases.
-    unsafe { pg_sys::LockDatabaseObject(table, number, 0, pg_sys::ExclusiveLock as i32) };
 }

@@ -18,8 +18,7 @@ use uuid::Uuid;
 use super::guard::{by_foreign_key, identified};
 use super::row::{self, Row, Rows};
 use crate::access::permissions::everywhere;
-use crate::access::race;
-use crate::db;
+use crate::db::{self, locks};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, from_pg, to_pg};
 use crate::schema::is_restore;
@@ -161,8 +160,9 @@ fn found_or_made(organization: Uuid, mut missing: BTreeMap<String, String>) -> R
         if missing.is_empty() {
             return Ok(found);
         }
-        // Two imports with the same new tags in another order would wait for each other in a circle.
-        lock_naming(organization);
+        // Two imports with the same new tags in another order would wait for each other in a circle. So who makes new tags in an
+        // organization is alone with that until the end of the transaction.
+        locks::one_after_another(db::relation(c"crm", c"tags")?, organization);
         found.extend(make(organization, missing.values().cloned().collect())?);
         missing.retain(|key, _| !found.contains_key(key));
         if missing.is_empty() {
@@ -209,15 +209,4 @@ fn named(rows: pgrx::spi::SpiTupleTable) -> Result<Names> {
         }
     }
     Ok(names)
-}
-
-/// Who makes new tags in an organization is alone with that until the end of the transaction. Not an advisory lock: anybody
-/// could hold it.
-fn lock_naming(organization: Uuid) {
-    // SAFETY: looks for a table by name, and takes a lock that the end of the transaction releases.
-    unsafe {
-        let table = pg_sys::get_relname_relid(c"tags".as_ptr(), pg_sys::get_namespace_oid(c"crm".as_ptr(), false));
-        let number = pg_sys::Oid::from(race::number(organization));
-        pg_sys::LockDatabaseObject(table, number, 0, pg_sys::ExclusiveLock as i32);
-    }
 }

@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 use uuid::Uuid;
 
 use super::field::Field;
-use crate::db;
+use crate::db::{self, locks};
 use crate::error::{CrmError, Result};
 use crate::identity::memory;
 use crate::identity::principal::to_pg;
@@ -88,17 +88,13 @@ fn load(organization: Uuid) -> Result<Fields> {
 }
 
 /// Who writes values shares a lock, which who changes definitions has alone, each until their end: so no value is stored by a
-/// definition that is gone. Not an advisory lock: anybody could take that, and keep everybody from writing.
+/// definition that is gone.
 pub fn lock(organization: Uuid, alone: bool) {
     /// The locks of `access::race` on the same object are 0, 1 and 2.
     const KIND: u16 = 3;
     let mode = if alone { pg_sys::ExclusiveLock } else { pg_sys::ShareLock };
-    let number = organization.as_u64_pair().1 as u32;
     let table = memory::signal();
     if table != 0 {
-        // SAFETY: takes a lock that the end of the transaction releases.
-        unsafe {
-            pg_sys::LockDatabaseObject(pg_sys::Oid::from(table), pg_sys::Oid::from(number), KIND, mode as i32);
-        }
+        locks::lock(pg_sys::Oid::from(table), locks::number(organization), KIND, mode);
     }
 }
