@@ -8,6 +8,7 @@ use argon2::password_hash::rand_core::OsRng;
 use argon2::password_hash::{Output, ParamsString, PasswordHash, Salt, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use bcrypt::HashParts;
+use memmap2::MmapMut;
 use zxcvbn::zxcvbn;
 
 use crate::text::Checked;
@@ -117,15 +118,17 @@ pub fn hash(password: &str, cost: &Cost) -> Result<String, Error> {
 }
 
 fn derive(password: &str, salt: &[u8], version: Version, params: &Params) -> Checked<Output> {
-    // Asked for, not taken: an allocation that fails would abort the process, and PostgreSQL restart every other.
-    let mut memory = Vec::new();
-    memory.try_reserve_exact(params.block_count()).map_err(|_| "not enough memory")?;
-    memory.resize(params.block_count(), Block::default());
+    // Of the system's and given back to it: pieces of this size in the heap, between what lives longer, would make it grow
+    // with each log-in. An allocation there that fails would abort the process, and PostgreSQL restart every other.
+    let size = params.block_count() * Block::SIZE;
+    let mut memory = MmapMut::map_anon(size).map_err(|_| "not enough memory")?;
+    // SAFETY: any bytes are blocks.
+    let (_, blocks, _) = unsafe { memory.align_to_mut::<Block>() };
 
     let argon2 = Argon2::new(Algorithm::Argon2id, version, params.clone());
     let length = params.output_len().unwrap_or(OUTPUT_LENGTH);
     let output = Output::init_with(length, |output| {
-        Ok(argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, &mut memory)?)
+        Ok(argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, &mut *blocks)?)
     });
     output.map_err(in_words)
 }
