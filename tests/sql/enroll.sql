@@ -4,9 +4,9 @@ begin;
 \ir actors.psql
 select no_plan();
 
-create role tests_dba in role crm_owner;
+create role tests_dba_of_enroll in role crm_owner;
 create role tests_passer_by;
-grant usage on schema tests to tests_dba, tests_passer_by;
+grant usage on schema tests to tests_dba_of_enroll, tests_passer_by;
 
 create function tests.act_as(role text) returns void language plpgsql as $$
 begin
@@ -23,7 +23,7 @@ select tests.hire('seller', 'Acme', 'sales');
 
 -- The table --------------------------------------------------------------------------------------------------------
 
-set local role tests_dba;
+set local role tests_dba_of_enroll;
 create table crm.vehicles (
     org_id uuid not null default crm.current_org_id(),
     id uuid not null default crm.uuid_v7(),
@@ -52,7 +52,7 @@ select is(
 select is((select count(*) from pg_policy where polrelid = 'crm.vehicles'::regclass), 8::bigint, 'there is a policy per command and role');
 select is(
     (select array_agg(distinct grantee::text order by grantee::text)
-     from information_schema.role_table_grants where table_schema = 'crm' and table_name = 'vehicles' and grantee <> 'tests_dba'),
+     from information_schema.role_table_grants where table_schema = 'crm' and table_name = 'vehicles' and grantee <> 'tests_dba_of_enroll'),
     '{crm_app,crm_backup,crm_multi}', 'the API roles and the backup reach it, and nobody else'
 );
 
@@ -101,7 +101,7 @@ select is((select count(*) from crm.vehicles), 0::bigint, 'nor does crm_app with
 
 -- Again ------------------------------------------------------------------------------------------------------------
 
-select tests.act_as('tests_dba');
+select tests.act_as('tests_dba_of_enroll');
 select is(tests.outcome($$select crm.enroll('crm.vehicles')$$, undo => false), '1 rows', 'enrolling again is possible');
 select is((select count(*) from pg_policy where polrelid = 'crm.vehicles'::regclass), 8::bigint, 'and makes nothing twice');
 select is(
@@ -120,7 +120,7 @@ select is(
     (select count(*) from pg_policy where polrelid = 'crm.cars'::regclass), 8::bigint,
     'and keeps one policy per command and role: two would add their permissions up'
 );
-select tests.act_as('tests_dba');
+select tests.act_as('tests_dba_of_enroll');
 alter table crm.cars rename to vehicles;
 select crm.enroll('crm.vehicles');
 
@@ -166,10 +166,10 @@ create table public.text_table (org_id uuid, id uuid, name text, number integer,
 create policy everybody on public.open using (true);
 create view public.view as select * from public.keyless;
 create temp table temporary (org_id uuid, id uuid, primary key (org_id, id));
-alter table public.keyless owner to tests_dba;
-alter table public.text_table owner to tests_dba;
+alter table public.keyless owner to tests_dba_of_enroll;
+alter table public.text_table owner to tests_dba_of_enroll;
 
-select tests.act_as('tests_dba');
+select tests.act_as('tests_dba_of_enroll');
 select matches(tests.outcome($$select crm.enroll('public.of_somebody_else')$$), '^42501 ', 'nobody enrolls a table of somebody else');
 select matches(tests.outcome($$select crm.unenroll('public.of_somebody_else')$$), '^42501 ', 'or takes one away');
 select is(tests.outcome($$select crm.enroll('public.keyless')$$), '22023 target: the primary key must be (org_id, id)', 'a table without a key is refused');
@@ -224,7 +224,7 @@ create table public.wrong_tags (org_id uuid, id uuid, tags jsonb, primary key (o
 select is(
     tests.outcome($$select crm.enroll('public.wrong_tags')$$), '22023 target: column tags must be of type text[]', 'tags are names'
 );
-select tests.act_as('tests_dba');
+select tests.act_as('tests_dba_of_enroll');
 create table crm.boats (
     org_id uuid not null default crm.current_org_id(),
     id uuid not null default crm.uuid_v7(),
@@ -251,7 +251,7 @@ select is(crm.merge_tags('{fast}', 'sea') ->> 'records', '1', 'and merged');
 select is((select tags from crm.boats), '{Sea}', 'like them');
 select tests.become('bob', 'Borg');
 select is_empty('select 1 from crm.tag_counts()', 'and nobody else''s');
-select tests.act_as('tests_dba');
+select tests.act_as('tests_dba_of_enroll');
 select crm.unenroll('crm.boats');
 select is((select count(*) from pg_trigger where tgrelid = 'crm.boats'::regclass and not tgisinternal), 0::bigint, 'what is taken away is taken whole');
 select tests.become('ann', 'Acme');

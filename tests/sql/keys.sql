@@ -98,8 +98,8 @@ select is_empty(
     'the planner''s statistics, which a role with pg_read_all_data can read, hold no private key and no password hash'
 );
 
-create role tests_reader in role pg_read_all_data;
-grant usage on schema tests to tests_reader;
+create role tests_key_reader in role pg_read_all_data;
+grant usage on schema tests to tests_key_reader;
 
 create function tests.cannot_look(role text) returns setof text language plpgsql as $$
 declare
@@ -124,7 +124,7 @@ begin
 end
 $$;
 select tests.cannot_look(role)
-from unnest('{crm_anon,crm_app,crm_multi,crm_service,crm_worker,crm_admin,crm_authenticator,tests_reader}'::text[]) as role;
+from unnest('{crm_anon,crm_app,crm_multi,crm_service,crm_worker,crm_admin,crm_authenticator,tests_key_reader}'::text[]) as role;
 
 -- What the API roles are told by every function they may call without arguments of their own.
 select tests.nobody();

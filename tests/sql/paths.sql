@@ -325,6 +325,8 @@ reset role;
 select tests.register('ann', 'Acme');
 select tests.become('ann', 'Acme');
 set local plan_cache_mode = auto;
+-- Of an empty table one index is as good as another.
+set local enable_sort = off;
 select matches(
     tests.explain('select * from crm.contacts order by created_at desc, id desc limit 50'),
     'contacts_org_id_owner_id_created_at_id_idx.*contacts_org_id_created_at_id_idx', 'contacts have a branch for each scope'

@@ -14,14 +14,14 @@ $$;
 
 -- What a DBA may have: tables in a schema of their own, of an owner of their own, that point to the CRM in every way -------------
 
-create role tests_dba;
-create schema elsewhere authorization tests_dba;
-grant usage on schema crm, tests to tests_dba;
-grant references, select on crm.organizations, crm.contacts to tests_dba;
+create role tests_dba_of_removal;
+create schema elsewhere authorization tests_dba_of_removal;
+grant usage on schema crm, tests to tests_dba_of_removal;
+grant references, select on crm.organizations, crm.contacts to tests_dba_of_removal;
 create table tests.fired (who text, context text);
-grant insert on tests.fired to tests_dba;
+grant insert on tests.fired to tests_dba_of_removal;
 
-set local role tests_dba;
+set local role tests_dba_of_removal;
 create table elsewhere.notes (
     org_id uuid not null references crm.organizations (id),
     id integer not null,
@@ -111,7 +111,7 @@ from unnest('{0,-1,1000001}'::text[]) as batch;
 select tests.nobody();
 select is((select status from crm.organizations where id = tests.org_id('Acme')), 'active', 'what is refused stops nothing');
 
-set local role tests_dba;
+set local role tests_dba_of_removal;
 create table elsewhere.kept (org_id uuid not null references crm.organizations (id) on delete restrict);
 set local role none;
 insert into elsewhere.kept values (tests.org_id('Acme'));
@@ -123,7 +123,7 @@ select is(
 select tests.nobody();
 drop table elsewhere.kept;
 
-set local role tests_dba;
+set local role tests_dba_of_removal;
 create function elsewhere.keep() returns trigger language plpgsql as $$begin return null; end$$;
 create trigger keep before delete on elsewhere.notes for each row execute function elsewhere.keep();
 set local role none;
@@ -138,7 +138,7 @@ alter table elsewhere.lines enable trigger all;
 drop trigger keep on elsewhere.notes;
 
 -- A trigger of the owner's that waits for the end would run as whoever calls: here a superuser.
-set local role tests_dba;
+set local role tests_dba_of_removal;
 create constraint trigger late after delete on elsewhere.notes deferrable initially deferred for each row execute function elsewhere.tell();
 set local role none;
 select is(
@@ -203,7 +203,7 @@ select is((select count(*) from elsewhere.visits where org_id is null), 15::bigi
 select is((select count(*) from elsewhere.parts), 10::bigint, 'partitions are emptied of it');
 select is(tests.all_of('Borg'), (select borg from tests.before), 'not a bit of Borg''s has changed, or moved');
 select is((select string_agg(u::text || u.xmin || u.ctid, '|' order by id) from crm.users as u), (select people from tests.before), 'and nobody is gone');
-select set_eq('select who, context from tests.fired', $$values ('tests_dba', 'off')$$, 'the owner''s trigger ran as that owner');
+select set_eq('select who, context from tests.fired', $$values ('tests_dba_of_removal', 'off')$$, 'the owner''s trigger ran as that owner');
 select is(
     (select count(*) from crm_private.sessions where user_id = tests.user_id('ann') and org_id is null and ended_at is null), 1::bigint,
     'ann''s session is there, and in no organization'

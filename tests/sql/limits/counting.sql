@@ -78,7 +78,7 @@ select tests.agree('contacts', 2, 'and the contacts stay');
 
 -- Who is bound -----------------------------------------------------------------------------------------------------
 
-create role tests_dba in role crm_owner;
+create role tests_dba_of_counting in role crm_owner;
 select tests.nobody();
 insert into crm.contacts (org_id, last_name) select :'acme', 'D' || n from generate_series(1, 10) as n;
 select tests.agree('contacts', 12, 'what a superuser loads is counted');
@@ -172,11 +172,11 @@ select is(tests.outcome($$insert into crm.contacts (last_name) values ('x')$$), 
 select tests.nobody();
 create schema tests_app;
 create table tests_app.vehicles (org_id uuid not null, id uuid not null default crm.uuid_v7(), primary key (org_id, id));
-alter table tests_app.vehicles owner to tests_dba;
-grant usage on schema tests_app to tests_dba, crm_app;
+alter table tests_app.vehicles owner to tests_dba_of_counting;
+grant usage on schema tests_app to tests_dba_of_counting, crm_app;
 insert into tests_app.vehicles (org_id) select :'acme' from generate_series(1, 4);
 insert into tests_app.vehicles (org_id) values (:'borg'), (gen_random_uuid());
-select set_config('role', 'tests_dba', true);
+select set_config('role', 'tests_dba_of_counting', true);
 select crm.enroll('tests_app.vehicles');
 select tests.agree('vehicles', 4, 'a table is counted when it is enrolled');
 select crm.enroll('tests_app.vehicles');

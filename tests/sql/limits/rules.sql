@@ -40,9 +40,9 @@ from (values
 ) as bad (statement, rule);
 select matches(tests.outcome($$delete from crm.plans where name = 'free'$$), '^23503 ', 'a plan that somebody has stays');
 
-create role tests_dba in role crm_owner;
-grant usage on schema tests to tests_dba;
-select set_config('role', 'tests_dba', true);
+create role tests_dba_of_rules in role crm_owner;
+grant usage on schema tests to tests_dba_of_rules;
+select set_config('role', 'tests_dba_of_rules', true);
 select is(tests.outcome($$update crm.plans set limits = '{"users": 10, "records": 10000, "deals": 7, "webhooks": 2}' where name = 'free'$$, undo => false), '1 rows', 'the DBA changes a plan');
 select is(tests.outcome('select from crm_private.plan_overrides'), '0 rows', 'and sees what was agreed');
 select matches(tests.outcome('delete from crm_private.plan_overrides'), '^0 rows', 'but changes it by the functions');
