@@ -44,10 +44,12 @@ create policy memberships_select_app on crm.memberships for select to crm_app
     using (org_id = (select crm.all_scope_org_id('memberships.read')));
 create policy memberships_select_multi on crm.memberships for select to crm_multi
     using (org_id = any ((select crm.all_scope_org_ids('memberships.read'))::uuid[]));
+create policy memberships_select_platform on crm.memberships for select to crm_service, crm_admin
+    using ((select crm.permitted_to_platform('users.read')));
 create policy memberships_all_definer on crm.memberships for all to crm_definer
     using (true) with check (true);
 
-grant select on crm.memberships to crm_app, crm_multi, crm_backup;
+grant select on crm.memberships to crm_app, crm_multi, crm_service, crm_admin, crm_backup;
 grant select, insert, update on crm.memberships to crm_definer;
 
 comment on table crm.memberships is 'The members of an organization and their roles.';

@@ -1,5 +1,5 @@
 -- organizations: the tenants. Every other table of the CRM points here with org_id.
--- Seen by their members only; made by crm.register. The slug is the one name that is unique across tenants, and public
+-- Seen by their members, and by the platform (view tenants); made by crm.register and the platform. The slug is the one name that is unique across tenants, and public
 -- as a host name is: who registers a name that is taken gets a slug with a random end, and so learns that it is.
 
 create table crm.organizations (
@@ -41,20 +41,31 @@ create policy organizations_update_app on crm.organizations for update to crm_ap
 create policy organizations_update_multi on crm.organizations for update to crm_multi
     using (id = any ((select crm.my_org_ids())::uuid[]))
     with check (id = any ((select crm.all_scope_org_ids('organizations.update'))::uuid[]));
+-- The platform: its backend and the DBA. Its people with a login are members like others here.
+create policy organizations_select_platform on crm.organizations for select to crm_service, crm_admin
+    using ((select crm.permitted_to_platform('organizations.read')));
+create policy organizations_insert_platform on crm.organizations for insert to crm_service, crm_admin
+    with check ((select crm.permitted_to_platform('organizations.create')));
+create policy organizations_update_platform on crm.organizations for update to crm_service, crm_admin
+    using ((select crm.permitted_to_platform('organizations.update')))
+    with check ((select crm.permitted_to_platform('organizations.update')));
 create policy organizations_all_definer on crm.organizations for all to crm_definer
     using (true) with check (true);
 
-grant select on crm.organizations to crm_app, crm_multi, crm_backup;
-grant update (name, country, currency, time_zone) on crm.organizations to crm_app, crm_multi;
+grant select on crm.organizations to crm_app, crm_multi, crm_service, crm_admin, crm_backup;
+grant update (name, country, currency, time_zone) on crm.organizations to crm_app, crm_multi, crm_service, crm_admin;
+grant insert (name, slug, country, currency, time_zone) on crm.organizations to crm_service, crm_admin;
 grant select, insert, update, delete on crm.organizations to crm_definer;
 
 create trigger _100_normalize before insert or update of name, country, currency, time_zone on crm.organizations
     for each row execute function crm_private.normalize(
         'name required line 200', 'country country', 'currency required currency', 'time_zone required time_zone'
     );
+create trigger _110_slug before insert on crm.organizations
+    for each row execute function crm_private.find_slug();
 create trigger _210_make_defaults after insert on crm.organizations
     for each row execute function crm_private.make_defaults();
-create trigger _300_guard before update on crm.organizations
+create trigger _300_guard before insert or update on crm.organizations
     for each statement execute function crm_private.guard_profile();
 create trigger _300_guard_row before update on crm.organizations
     for each row execute function crm_private.guard_profile();

@@ -44,4 +44,19 @@ revoke all on function crm_private.guard_profile() from public;
 grant execute on function crm_private.guard_profile() to crm_owner;
 
 comment on function crm_private.guard_profile() is
-    'Triggers _300_guard and _300_guard_row of crm.users and crm.organizations: refuses an update of another person''s row, and of an organization in which organizations.update is not permitted. Errors: 42501.';
+    'Triggers _300_guard and _300_guard_row of crm.users and crm.organizations: refuses an update of another person''s row, and of an organization in which organizations.update is not permitted; and what the platform may not. Errors: 42501.';
+
+create function crm_private.find_slug()
+    returns trigger
+    language c
+    volatile
+    security definer
+    set search_path = pg_catalog, pg_temp
+    parallel unsafe
+    as 'MODULE_PATHNAME', 'find_slug_wrapper';
+
+revoke all on function crm_private.find_slug() from public;
+grant execute on function crm_private.find_slug() to crm_owner;
+
+comment on function crm_private.find_slug() is
+    'Trigger _110_slug of crm.organizations: a slug like the name, where none is given, and otherwise whether it can be one. Errors: 22023.';

@@ -22,6 +22,21 @@ comment on function crm.create_organization(text, text, text, text) is
 $$Makes an organization. slug: lower case letters, digits and hyphens; default: made of the name. owner_email: a user who exists becomes its owner, another is made and sent an invitation token for crm.reset_password.
 Returns {id, slug, name, status, owner: {id, email} or null}. Errors: 42501 without the permission organizations.create, 22023 naming the argument, 23505 for a slug that is taken.$$;
 
+create function crm.permitted_to_platform(permission text)
+    returns boolean
+    language c
+    stable
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel restricted
+    as 'MODULE_PATHNAME', 'permitted_to_platform_wrapper';
+
+revoke all on function crm.permitted_to_platform(text) from public;
+grant execute on function crm.permitted_to_platform(text) to crm_service, crm_admin;
+
+comment on function crm.permitted_to_platform(text) is
+    'Whether the caller is the platform with this permission (a platform key, a login role that is a member of crm_service, the DBA): for the policies of organizations and memberships.';
+
 create function crm.list_organizations()
     returns table (id uuid, slug text, name text, status text, status_reason text, status_changed_at timestamptz, created_at timestamptz, members bigint)
     language c

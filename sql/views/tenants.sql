@@ -1,21 +1,16 @@
--- tenants: all organizations, for the platform. Its door is crm.list_organizations, which asks who is there: the platform's
--- roles have no rights on the table itself.
+-- tenants: all organizations, for the platform. Whoever asks is asked by the policies of organizations; the columns' comments are those
+-- of organizations (src/schema.rs).
 
 create view crm.tenants
 with (security_invoker = on)
 as
-select id, slug, name, status, status_reason, status_changed_at, created_at, members
-from crm.list_organizations();
+select
+    id, slug, name, plan, status, status_reason, status_changed_at, country, currency, time_zone, created_at, updated_at
+from crm.organizations;
 
-grant select on crm.tenants to crm_service, crm_admin;
+grant select on crm.tenants to crm_service, crm_admin, crm_backup;
+grant insert (name, slug, country, currency, time_zone) on crm.tenants to crm_service, crm_admin;
+grant update (name, country, currency, time_zone) on crm.tenants to crm_service, crm_admin;
 
 comment on view crm.tenants is
-    'All organizations, for the platform: crm.list_organizations as a table, to filter, sort and page. They are made and changed with crm.create_organization and its like. Errors: 42501 without the permission organizations.read.';
-comment on column crm.tenants.id is 'The organization.';
-comment on column crm.tenants.slug is 'Short name for URLs and headers (X-Org-ID), unique, lower case, made from the name.';
-comment on column crm.tenants.name is 'Its name.';
-comment on column crm.tenants.status is 'active, suspended or cancelled; only an active organization can be worked in.';
-comment on column crm.tenants.status_reason is 'Why it was suspended or cancelled.';
-comment on column crm.tenants.status_changed_at is 'When it was suspended, cancelled or resumed.';
-comment on column crm.tenants.created_at is 'When it was made.';
-comment on column crm.tenants.members is 'How many active members it has.';
+    'All organizations, for the platform. A slug that is left out is made from the name. What has rules of its own has functions: crm.suspend_organization, crm.set_plan, crm.delete_organization and their like. Errors: 42501 without the permissions organizations.create and .update; without .read there are no rows.';

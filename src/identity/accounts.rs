@@ -1,8 +1,9 @@
 //! Registering, logging in, and what a caller can learn of themselves.
 
+use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{JsonB, PgBuiltInOids};
+use pgrx::{AllocatedByPostgres, JsonB, PgBuiltInOids};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -19,8 +20,10 @@ use crate::access::roles::OWNER;
 use crate::db;
 use crate::edge::pre_request::client;
 use crate::error::{CrmError, Refusal, Result};
+use crate::records::row::{self, Row, Rows};
 use crate::text;
 
+/// Of a slug made from a name: shorter than a slug may be, so that a random end fits.
 const SLUG_MAX: usize = 50;
 
 const EMAIL_LOOKED_AT: usize = 300;
@@ -195,14 +198,19 @@ pub fn create_organization(name: &str) -> Result<Uuid> {
 /// The same under exactly this slug.
 pub fn create_organization_at(name: &str, slug: &str) -> Result<Uuid> {
     let name = organization_name(name, "name")?;
-    let well_formed = slug.len() <= 63 && slug_of(slug) == slug;
-    if !well_formed {
-        return Err(CrmError::invalid("slug", "must be lower case letters and digits, in words joined by hyphens"));
-    }
+    check_slug(slug)?;
     insert_organization(slug, &name)?.ok_or_else(|| CrmError::Conflict {
         message: "this slug is taken".into(),
         hint: "Choose another, or leave it out.".into(),
     })
+}
+
+fn check_slug(slug: &str) -> Result<()> {
+    let is_slug = !slug.is_empty() && slug.len() <= 63 && slug::slugify(slug) == slug;
+    if is_slug && !reads_as_uuid(slug) {
+        return Ok(());
+    }
+    Err(CrmError::invalid("slug", "must be lower case letters and digits, in words joined by hyphens"))
 }
 
 /// `None` when the slug is taken.
@@ -249,10 +257,42 @@ pub fn create_organization_as(name: &str, slug_like: Option<&str>) -> Result<Uui
     loop {
         match insert_organization(&slug, &name)? {
             Some(organization) => return Ok(organization),
-            // Random, not counted up: a number would tell how many others have the name.
-            None => slug = format!("{base}-{}", &Uuid::new_v4().simple().to_string()[..8]),
+            None => slug = other_slug(&base),
         }
     }
+}
+
+/// Random, not counted up: a number would tell how many others have the name.
+fn other_slug(base: &str) -> String {
+    format!("{base}-{}", &Uuid::new_v4().simple().to_string()[..8])
+}
+
+#[pg_trigger(sql = false)]
+fn find_slug<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
+    row::answer(with_slug(trigger).map(Some))
+}
+
+fn with_slug(trigger: &PgTrigger) -> Result<Row> {
+    let mut new = Rows::of(trigger)?.new;
+    match new.get::<String>("slug")? {
+        Some(slug) => check_slug(&slug)?,
+        None => {
+            let name = new.get::<String>("name")?.unwrap_or_default();
+            let base = slug_of(&name);
+            let slug = if slug_is_taken(&base)? { other_slug(&base) } else { base };
+            new.set("slug", Some(slug))?;
+        }
+    }
+    Ok(new)
+}
+
+fn slug_is_taken(slug: &str) -> Result<bool> {
+    db::select(
+        "select exists (select from crm.organizations where slug = $1)",
+        &[PgBuiltInOids::TEXTOID],
+        &[slug.into()],
+        |rows| Ok(rows.first().get_one::<bool>()?.unwrap_or(true)),
+    )
 }
 
 pub fn organization_name(name: &str, argument: &str) -> Result<String> {
@@ -263,8 +303,12 @@ pub fn organization_name(name: &str, argument: &str) -> Result<String> {
 fn slug_of(name: &str) -> String {
     let slug = slug::slugify(name);
     let slug = slug.get(..SLUG_MAX).unwrap_or(&slug).trim_matches('-');
-    // Something that reads as a UUID would be taken for an id in X-Org-ID.
-    if slug.is_empty() || Uuid::try_parse(slug).is_ok() { "organization".into() } else { slug.into() }
+    if slug.is_empty() || reads_as_uuid(slug) { "organization".into() } else { slug.into() }
+}
+
+/// It would be taken for an id in X-Org-ID.
+fn reads_as_uuid(slug: &str) -> bool {
+    Uuid::try_parse(slug).is_ok()
 }
 
 pub fn add_member(organization: Uuid, user: Uuid, role: &str) -> Result<()> {

@@ -109,6 +109,11 @@ pub fn organization_as_json(organization: Uuid) -> Result<Value> {
     )
 }
 
+#[pg_extern(sql = false)]
+fn permitted_to_platform(permission: &str) -> bool {
+    permitted(permission)
+}
+
 type OrganizationRow =
     (pgrx::Uuid, String, String, String, Option<String>, Option<TimestampWithTimeZone>, TimestampWithTimeZone, i64);
 

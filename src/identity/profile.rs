@@ -1,5 +1,5 @@
-//! People change their own profile, and an organization's is changed by those who may. The tables' policies keep to that;
-//! this trigger says so: by the policies alone such a statement would find no row, and look like success.
+//! People change their own profile, and an organization's is changed by those who may, or by the platform. The tables' policies
+//! keep to that; this trigger says so: by the policies alone such a statement would find no row, and look like success.
 //!
 //! Before the statement it looks at the caller alone, before a row at that row, which the caller sees: so the answer never
 //! depends on what they do not see.
@@ -12,7 +12,8 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
-use super::principal::{Principal, from_pg, needs_identity};
+use super::platform;
+use super::principal::{Principal, from_pg, has_rights_of, needs_identity};
 use crate::access::grants::Scope;
 use crate::access::permissions::everywhere;
 use crate::access::policy::not_permitted;
@@ -24,21 +25,41 @@ const UPDATE: &str = "organizations.update";
 
 #[pg_trigger(sql = false)]
 fn guard_profile<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
-    let outcome = if is_of_the_api() { check(trigger) } else { Ok(()) };
+    let outcome = match writer() {
+        Writer::Client => check(trigger),
+        Writer::Platform => check_platform(trigger),
+        Writer::Other => Ok(()),
+    };
     if !trigger.event().fired_for_row() {
         return row::answer(outcome.map(|()| None));
     }
     row::answer(outcome.and_then(|()| Ok(Some(Rows::of(trigger)?.new))))
 }
 
-/// Whether the statement is a client's own. What a function of ours writes, it has looked at itself.
-fn is_of_the_api() -> bool {
-    // SAFETY: reads the current user; a catalog look-up with a NUL-terminated name.
-    unsafe {
-        let user = pg_sys::GetUserId();
-        let definer: &CStr = c"crm_definer";
-        user != pg_sys::get_role_oid(definer.as_ptr(), true) && needs_identity(user)
+/// Whose statement it is.
+enum Writer {
+    Client,
+    Platform,
+    /// A superuser, or a function of ours, which has looked at it itself.
+    Other,
+}
+
+fn writer() -> Writer {
+    // SAFETY: reads the current user; catalog look-ups with a NUL-terminated name.
+    let (user, definer, is_superuser) = unsafe {
+        let (user, definer): (_, &CStr) = (pg_sys::GetUserId(), c"crm_definer");
+        (user, pg_sys::get_role_oid(definer.as_ptr(), true), pg_sys::superuser_arg(user))
+    };
+    match () {
+        () if user == definer || is_superuser => Writer::Other,
+        () if needs_identity(user) => Writer::Client,
+        () if has_rights_of(user, c"crm_service") || has_rights_of(user, c"crm_admin") => Writer::Platform,
+        () => Writer::Other,
     }
+}
+
+fn check_platform(trigger: &PgTrigger) -> Result<()> {
+    platform::require(if trigger.event().fired_by_insert() { "organizations.create" } else { UPDATE })
 }
 
 fn check(trigger: &PgTrigger) -> Result<()> {

@@ -121,7 +121,7 @@ commit;
 
 begin transaction read only;
 select (select count(*) from crm.list_organizations()) + (select count(*) from crm.list_users()) + (select count(*) from crm.providers_to_fetch())
-        + (select count(*) from crm.check_enrollment()) + (select count(*) from crm.check_usage()) > 0
+        + (select count(*) from crm.check_enrollment()) + (select count(*) from crm.check_usage()) > 0 and crm.permitted_to_platform('organizations.read')
     as platform_organizations
 \gset
 select pg_current_xact_id_if_assigned() is null as platform_unassigned \gset
@@ -157,12 +157,12 @@ select ok(:'read_only_configuration', 'openid_configuration() answers there');
 select is(:'read_only_sessions'::text, '2', 'my_sessions() answers there');
 select is(:'read_only_keys'::text || :'read_only_invitations', '00', 'list_api_keys() and list_invitations() answer there');
 select is(:'read_only_feature'::text || :'read_only_usage' || :'read_only_plans' || :'read_only_tags', 'tt30', 'feature_enabled(), usage(), the plans and tag_counts() answer there');
-select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s list_organizations() and list_users(), the worker''s providers_to_fetch() and the DBA''s check_enrollment() and check_usage(), too');
+select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s list_organizations(), list_users() and permitted_to_platform(), the worker''s providers_to_fetch() and the DBA''s check_enrollment() and check_usage(), too');
 select is(
     :'stable_functions'::text,
     'all_scope_org_id, all_scope_org_ids, check_enrollment, check_usage, current_org_id, current_rank, current_user_id, explain_access, feature_enabled, jwks, list_api_keys, list_invitations, '
         'list_organizations, list_users, me, my_group_ids, my_org_ids, my_permissions, my_sessions, openid_configuration, org_ids_for_user, permitted_org_id, '
-        'permitted_org_ids, providers_to_fetch, readable_roles, scope_user_ids, tag_counts, team_scope_keys, usage, visible_user_ids, whoami',
+        'permitted_org_ids, permitted_to_platform, providers_to_fetch, readable_roles, scope_user_ids, tag_counts, team_scope_keys, usage, visible_user_ids, whoami',
     'these are all the functions that PostgREST runs in READ ONLY transactions: a new one belongs into this file'
 );
 select is(:'read_only_contacts'::text, '1', 'tables can be read there');

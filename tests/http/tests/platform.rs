@@ -145,6 +145,59 @@ fn the_platform_lists_organizations_and_filters_them() {
     owner.get("/contacts").expect(200);
 }
 
+#[test]
+fn the_platform_works_with_tenants_as_with_a_table() {
+    let platform = Key::of_platform(&["organizations.*", "users.read"]);
+    let owner = Actor::register();
+    let id = owner.organization.id;
+    let embedded = format!("/tenants?id=eq.{id}&select=slug,plan:plans(title),memberships(user_id,role)");
+    let expected = json!([{
+        "slug": owner.organization.slug, "plan": { "title": "Free" },
+        "memberships": [{ "user_id": owner.user, "role": "owner" }],
+    }]);
+    assert_eq!(platform.get(&embedded).expect(200).json(), expected);
+
+    let slug = unique("tenant");
+    let made = platform.post("/tenants", &json!({ "name": " Tenant ", "slug": slug, "country": "de" })).expect(201);
+    let row = &made.rows()[0];
+    assert_eq!(
+        (&row["name"], &row["country"], &row["plan"], &row["status"]),
+        (&json!("Tenant"), &json!("DE"), &json!("free"), &json!("active"))
+    );
+    let path = format!("/tenants?slug=eq.{slug}");
+    let changed = platform.patch(&path, &json!({ "time_zone": "Europe/Berlin" })).expect(200);
+    assert_eq!((changed.rows().len(), &changed.rows()[0]["time_zone"]), (1, &json!("Europe/Berlin")));
+    let named = platform.post("/tenants", &json!({ "name": slug })).expect(201);
+    assert!(text(&named.rows()[0]["slug"]).starts_with(&format!("{slug}-")), "{named}");
+    assert_eq!(platform.post("/tenants", &json!({ "name": "x", "slug": slug })).expect(409).code(), "23505");
+    assert_eq!(platform.post("/tenants", &json!({ "name": "x", "slug": "A B" })).expect(400).code(), "22023");
+
+    for wrong in [json!({ "status": "suspended" }), json!({ "plan": "enterprise" }), json!({ "slug": "other" })] {
+        platform.patch(&path, &wrong).expect(403);
+    }
+    platform.delete(&path).expect(403);
+    assert!(exists(&slug));
+}
+
+#[test]
+fn tenants_are_the_platforms_alone() {
+    let owner = Actor::register();
+    let path = format!("/tenants?id=eq.{}", owner.organization.id);
+    let reader = Key::of_platform(&["organizations.read"]);
+    assert_eq!(reader.get(&path).expect(200).rows().len(), 1);
+    assert_eq!(
+        reader.get(&format!("{path}&select=memberships(id)")).expect(200).json(),
+        json!([{ "memberships": [] }])
+    );
+    forbidden("changed", &reader.patch(&path, &json!({ "name": "Mine" }))).unwrap();
+    forbidden("made", &reader.post("/tenants", &json!({ "name": "Mine" }))).unwrap();
+    assert_eq!(Key::of_platform(&["users.read"]).get(&path).expect(200).rows().len(), 0);
+    owner.get(&path).expect(403);
+    owner.post("/tenants", &json!({ "name": "Mine" })).expect(403);
+    Key::of(&owner, &["*.*"]).get(&path).expect(403);
+    anonymous("GET", &path).send().expect(401);
+}
+
 // ---------------------------------------------------------------------------------------------- suspending
 
 #[test]

@@ -127,7 +127,10 @@ fn a_platform_key_sees_no_organizations_data() {
     let before = traces(&victim);
     let mut answers = vec![];
     for table in ["contacts", "accounts", "organizations", "users", "memberships"] {
-        answers.push(key.get(&format!("/{table}")));
+        // Who its tenants are, and who is in them, is the platform's to see.
+        if !["organizations", "memberships"].contains(&table) {
+            answers.push(key.get(&format!("/{table}")));
+        }
         answers.push(key.patch(&format!("/{table}?id=eq.{}", victim.user), &json!({ "created_at": "2000-01-01" })));
         answers.push(key.delete(&format!("/{table}?id=eq.{}", victim.user)));
     }
@@ -208,10 +211,11 @@ fn about(victim: &Actor, declared: &str) -> String {
 }
 
 /// What a caller may ask of themselves, as the policies do: answers with nothing where nobody is known, of others' with no.
-const OF_THE_CALLER: [&str; 7] = [
+const OF_THE_CALLER: [&str; 8] = [
     "feature_enabled",
     "permitted_org_id",
     "permitted_org_ids",
+    "permitted_to_platform",
     "scope_user_ids",
     "team_scope_keys",
     "all_scope_org_id",
@@ -263,8 +267,14 @@ fn an_attacker_who_becomes_the_platforms_role_without_an_identity_is_refused_eve
     client.batch_execute("set role crm_service").unwrap();
     let state = sqlstate(client.query("select * from crm.list_users()", &[]));
     assert_eq!(state, "42501");
-    for table in ["contacts", "accounts", "organizations", "users", "memberships"] {
+    for table in ["contacts", "accounts", "users"] {
         assert_eq!(sqlstate(client.query(&format!("select * from crm.{table}"), &[])), "42501", "{table}");
+    }
+    for table in ["organizations", "memberships", "tenants"] {
+        assert_eq!(client.query(&format!("select * from crm.{table}"), &[]).unwrap().len(), 0, "{table}");
+    }
+    for change in ["update crm.tenants set name = 'Mine'", "insert into crm.tenants (name) values ('Mine')"] {
+        assert_eq!(sqlstate(client.batch_execute(change)), "42501", "{change}");
     }
 }
 
