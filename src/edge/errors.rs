@@ -1,6 +1,7 @@
 //! The status that an error gets. PostgREST answers 42501 (insufficient privilege) with 401 where a request came without a
 //! token, as if one would help; but whoever has shown an API key, or another issuer's token, is known and still may not.
 //! What a plan does not allow is 402, and what a record's state does not allow 422, which no SQLSTATE of PostgreSQL's own becomes.
+//! Who loses to another's change at the same time gets 409 and not 500: the request was good, and will be when it is sent again.
 
 use std::ffi::{CStr, c_char};
 
@@ -17,6 +18,9 @@ const LIMIT_EXCEEDED: i32 = sqlstate("53400");
 const PAYMENT_REQUIRED: i32 = sqlstate("PT402");
 const CHECK_VIOLATION: i32 = sqlstate("23514");
 const UNPROCESSABLE: i32 = sqlstate("PT422");
+const DEADLOCK_DETECTED: i32 = sqlstate("40P01");
+const SERIALIZATION_FAILURE: i32 = sqlstate("40001");
+const CONFLICT: i32 = sqlstate("PT409");
 
 pub fn install_hook() {
     // SAFETY: called once, while the library is loaded.
@@ -26,7 +30,7 @@ pub fn install_hook() {
     }
 }
 
-/// Runs while an error is on its way to the log and the client: it looks, changes one number, and allocates nothing.
+/// Runs while an error is on its way to the log and the client: it looks, changes one number, and allocates next to nothing.
 unsafe extern "C-unwind" fn emit_log(error: *mut pg_sys::ErrorData) {
     // SAFETY: the server hands in the error it is about to send.
     unsafe {
@@ -39,12 +43,35 @@ unsafe extern "C-unwind" fn emit_log(error: *mut pg_sys::ErrorData) {
         if (*error).sqlerrcode == CHECK_VIOLATION && gucs::in_request() && begins((*error).detail, STATE_DETAIL) {
             (*error).sqlerrcode = UNPROCESSABLE;
         }
+        if [DEADLOCK_DETECTED, SERIALIZATION_FAILURE].contains(&(*error).sqlerrcode) && gucs::in_request() {
+            call_for_another_try(error);
+        }
         if [FORBIDDEN, PAYMENT_REQUIRED, UNPROCESSABLE].contains(&(*error).sqlerrcode) {
             tame((*error).message);
         }
         if let Some(next) = PREVIOUS {
             next(error);
         }
+    }
+}
+
+/// Which process waited for which is the log's alone.
+///
+/// # Safety
+///
+/// An error on its way.
+unsafe fn call_for_another_try(error: *mut pg_sys::ErrorData) {
+    // SAFETY: the texts live as long as the error's others.
+    unsafe {
+        let context = (*error).assoc_context;
+        let text = |text: &CStr| pg_sys::MemoryContextStrdup(context, text.as_ptr());
+        if (*error).detail_log.is_null() {
+            (*error).detail_log = (*error).detail;
+        }
+        (*error).detail = std::ptr::null_mut();
+        (*error).sqlerrcode = CONFLICT;
+        (*error).message = text(c"somebody else changed the same records at the same time");
+        (*error).hint = text(c"Nothing was saved: send it again.");
     }
 }
 

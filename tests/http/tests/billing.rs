@@ -214,6 +214,19 @@ fn a_payment_that_is_sent_often_counts_once() {
 }
 
 #[test]
+fn part_payments_at_once_are_all_counted_and_none_is_taken_after_the_last() {
+    let user = Actor::register();
+    let invoice = sent(&user);
+    let answers = at_once(14, |_| pay(&user, invoice, 119.0));
+    assert_eq!((with_status(&answers, 201), with_status(&answers, 422)), (10, 4));
+    assert_eq!(
+        see(&user, invoice, "status,amount_paid,balance_due"),
+        json!({ "status": "paid", "amount_paid": 1190.0, "balance_due": 0.0 })
+    );
+    assert_eq!(user.get(&format!("/payments?invoice_id=eq.{invoice}&select=id")).expect(200).rows().len(), 10);
+}
+
+#[test]
 fn an_administrator_says_how_numbers_look_and_where_they_begin() {
     let user = Actor::register();
     let begin = json!({ "kind": "invoice", "number": 1000 });

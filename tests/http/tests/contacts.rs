@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::thread;
+use std::time::Duration;
+
 use crm_http_tests::actor::{Actor, id_of};
 use crm_http_tests::http::{Response, text};
-use crm_http_tests::team;
+use crm_http_tests::{admin, team};
 use serde_json::{Value, json};
 
 #[test]
@@ -277,4 +280,46 @@ fn a_user_sends_a_form_with_blank_fields() {
         }
         assert_eq!(stored["country"], "DE");
     }
+}
+
+/// The request holds the first contact and waits for the second, when somebody who holds that wants the first.
+#[test]
+fn who_loses_to_another_change_is_told_to_try_again() {
+    let user = Actor::register();
+    let [first, second] =
+        ["First", "Second"].map(|name| id_of(&user.insert("contacts", &json!({ "last_name": name }))));
+    let mut other = admin::connect();
+    let mut change = other.transaction().unwrap();
+    // The request looks for circles, a second after it began to wait, and this one never.
+    change.batch_execute("set local deadlock_timeout = '1h'").unwrap();
+    let update = "update crm.contacts set title = 'Other' where id = $1";
+    change.execute(update, &[&second]).unwrap();
+    let holder: i32 = change.query_one("select pg_backend_pid()", &[]).unwrap().get(0);
+    let in_turn = || {
+        let rows = [first, second].map(|id| json!({ "id": id, "last_name": "Changed", "title": "Mine" }));
+        let request = user.request("POST", "/contacts?on_conflict=org_id,id");
+        request.prefer("resolution=merge-duplicates,return=representation").json(&json!(rows)).send()
+    };
+    let answer = thread::scope(|scope| {
+        let request = scope.spawn(in_turn);
+        let waits = "select exists (select from pg_stat_activity where $1 = any (pg_blocking_pids(pid)))";
+        while !admin::value::<bool>(waits, &[&holder]) {
+            thread::sleep(Duration::from_millis(20));
+        }
+        change.execute(update, &[&first]).unwrap();
+        request.join().unwrap()
+    });
+    change.rollback().unwrap();
+    assert_eq!(
+        (answer.status, answer.json()),
+        (
+            409,
+            json!({
+                "code": "PT409", "message": "somebody else changed the same records at the same time", "details": null,
+                "hint": "Nothing was saved: send it again.",
+            })
+        ),
+        "{answer}"
+    );
+    assert_eq!(in_turn().expect(200).column("title"), ["Mine", "Mine"]);
 }
