@@ -100,14 +100,38 @@ fn install() -> Result<(), ErrorReport> {
         }
         .into());
     }
+    let apart = Apart::from_the_extension();
     for (_, statements) in TABLE_FILES {
         db::run(statements)?;
     }
     describe_views()?;
     db::execute("insert into crm_private.schema_version (version) values ($1)", &[env!("CARGO_PKG_VERSION").into()])?;
     hand_over()?;
+    drop(apart);
     db::as_definer(|| key_store::rotate("RS256", false))?;
     Ok(())
+}
+
+/// As long as this lives, what is made is no member of the extension whose script runs, and rights that are given are not noted
+/// as the extension's own, which a dump would leave out.
+struct Apart(bool);
+
+impl Apart {
+    fn from_the_extension() -> Self {
+        // SAFETY: of this backend alone; the server sets it anew when the script ends, also by an error.
+        unsafe {
+            let before = pg_sys::creating_extension;
+            pg_sys::creating_extension = false;
+            Self(before)
+        }
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe { pg_sys::creating_extension = self.0 }
+    }
 }
 
 /// Whether this is the script of a dump: it brings along what triggers would add to its rows.
@@ -153,32 +177,32 @@ fn hand_over() -> Result<()> {
             grantee text;
         begin
             for made in
-                select
-                    c.oid::pg_catalog.regclass as name, case c.relkind when 'v' then 'view' else 'table' end as kind,
-                    c.relacl, c.relowner, exists (
-                    select
-                    from pg_catalog.pg_depend as d
-                    join pg_catalog.pg_extension as e on e.oid = d.refobjid
-                    where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid
-                        and d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
-                        and d.deptype = 'e' and e.extname = 'crm_ext'
-                ) as is_member
+                select c.oid::pg_catalog.regclass::text as name,
+                    case c.relkind when 'v' then 'view' else 'table' end as kind, 'table' as privileges_on, c.relacl as acl,
+                    c.relowner as owner
                 from pg_catalog.pg_class as c
-                join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-                where n.nspname in ('crm', 'crm_private') and c.relkind in ('r', 'v')
+                where c.relnamespace in ('crm'::pg_catalog.regnamespace, 'crm_private'::pg_catalog.regnamespace)
+                    and c.relkind in ('r', 'v')
+                union all
+                -- What is told of a table's row goes with the table.
+                select p.oid::pg_catalog.regprocedure::text, 'function', 'function', p.proacl, p.proowner
+                from pg_catalog.pg_proc as p
+                where p.pronamespace = 'crm'::pg_catalog.regnamespace and exists (
+                    select
+                    from pg_catalog.pg_type as t
+                    join pg_catalog.pg_class as c on c.oid = t.typrelid
+                    where t.oid = any (p.proargtypes) and c.relnamespace = p.pronamespace
+                )
             loop
-                if made.is_member then
-                    execute pg_catalog.format('alter extension crm_ext drop %s %s', made.kind, made.name);
-                end if;
                 -- The platform's default privileges may have opened it.
-                execute pg_catalog.format('revoke all on table %s from public', made.name);
+                execute pg_catalog.format('revoke all on %s %s from public', made.privileges_on, made.name);
                 for grantee in
                     select r.rolname
-                    from pg_catalog.aclexplode(made.relacl) as a
+                    from pg_catalog.aclexplode(made.acl) as a
                     join pg_catalog.pg_roles as r on r.oid = a.grantee
-                    where a.grantee <> made.relowner and r.rolname not like 'crm\\_%'
+                    where a.grantee <> made.owner and r.rolname not like 'crm\\_%'
                 loop
-                    execute pg_catalog.format('revoke all on table %s from %I', made.name, grantee);
+                    execute pg_catalog.format('revoke all on %s %s from %I', made.privileges_on, made.name, grantee);
                 end loop;
                 execute pg_catalog.format('alter %s %s owner to crm_owner', made.kind, made.name);
             end loop;

@@ -109,3 +109,36 @@ comment on column crm.accounts.shipping_country is 'Shipping address: ISO 3166-1
 comment on column crm.accounts.linkedin_url is 'https://www.linkedin.com/company/…';
 comment on column crm.accounts.description is 'Plain text.';
 comment on column crm.accounts.parent_id is 'The account this one belongs to, of the same organization. Circles are refused (22023).';
+
+-- Embedded by PostgREST, which follows no foreign key from a table to itself. Of the caller's rights: the policies are asked.
+create function crm.parent(account crm.accounts)
+    returns setof crm.accounts
+    rows 1
+    language sql
+    stable
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel restricted
+    as $$ select a.* from crm.accounts as a where a.org_id = ($1).org_id and a.id = ($1).parent_id $$;
+
+revoke all on function crm.parent(crm.accounts) from public;
+grant execute on function crm.parent(crm.accounts) to crm_app, crm_multi;
+
+comment on function crm.parent(crm.accounts) is
+    'The account that an account belongs to, to be embedded: accounts?select=name,parent(name). None where the caller may not read it.';
+
+create function crm.subsidiaries(account crm.accounts)
+    returns setof crm.accounts
+    rows 10
+    language sql
+    stable
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel restricted
+    as $$ select a.* from crm.accounts as a where a.org_id = ($1).org_id and a.parent_id = ($1).id $$;
+
+revoke all on function crm.subsidiaries(crm.accounts) from public;
+grant execute on function crm.subsidiaries(crm.accounts) to crm_app, crm_multi;
+
+comment on function crm.subsidiaries(crm.accounts) is
+    'The accounts that belong to an account, as far as the caller may read them, to be embedded: accounts?select=name,subsidiaries(name).';

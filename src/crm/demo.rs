@@ -18,11 +18,12 @@ macro_rules! statements {
 }
 
 /// Run in this order, with the organization as $1 and the scale as $2.
-const STATEMENTS: [&str; 24] = statements![
+const STATEMENTS: [&str; 25] = statements![
     "groups",
     "tags",
     "custom_fields",
     "accounts",
+    "account_parents",
     "contacts",
     "contact_phones",
     "leads",

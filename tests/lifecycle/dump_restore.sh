@@ -51,9 +51,11 @@ works 'and as a plain script' pg pg_dump -U dba --role=crm_backup -f "$work/plai
 # pg_dump warns of accounts that point to accounts.
 pg pg_dump -U dba --role=crm_backup --data-only --disable-triggers -f "$work/data.sql" crm 2>/dev/null
 pg pg_dump -U dba --role=crm_backup --data-only -f "$work/data_with_triggers.sql" crm 2>/dev/null
+functions_of_tables='ON FUNCTION crm\.(parent|subsidiaries)\('
 works 'a superuser dumps as a directory, in parallel' pg pg_dump -U postgres -Fd -j 4 -f "$work/directory" crm
 is 'the dump brings the extension by its name' "$(grep -c 'CREATE EXTENSION IF NOT EXISTS crm_ext' "$work/plain.sql")" 1
-is 'nor repeats the rights of the extension, which only a superuser could give again' "$(grep -E '^(GRANT|REVOKE).* ON (FUNCTION|SCHEMA) ' "$work/plain.sql")" ''
+is 'nor repeats the rights of the extension, which only a superuser could give again' "$(grep -E '^(GRANT|REVOKE).* ON (FUNCTION|SCHEMA) ' "$work/plain.sql" | grep -vE "$functions_of_tables")" ''
+is 'but those of the functions of accounts' "$(grep -cE "^(GRANT|REVOKE).* $functions_of_tables" "$work/plain.sql")" 6
 
 # ---------------------------------------------------------------------------------------------- the same, in its new place
 

@@ -161,8 +161,8 @@ select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s
 select is(
     :'stable_functions'::text,
     'all_scope_org_id, all_scope_org_ids, check_enrollment, check_usage, current_org_id, current_rank, current_user_id, explain_access, feature_enabled, jwks, list_api_keys, list_invitations, '
-        'list_organizations, list_users, me, my_group_ids, my_org_ids, my_permissions, my_sessions, openid_configuration, org_ids_for_user, permitted_org_id, '
-        'permitted_org_ids, permitted_to_platform, providers_to_fetch, readable_roles, scope_user_ids, tag_counts, team_scope_keys, usage, visible_user_ids, whoami',
+        'list_organizations, list_users, me, my_group_ids, my_org_ids, my_permissions, my_sessions, openid_configuration, org_ids_for_user, parent, permitted_org_id, '
+        'permitted_org_ids, permitted_to_platform, providers_to_fetch, readable_roles, scope_user_ids, subsidiaries, tag_counts, team_scope_keys, usage, visible_user_ids, whoami',
     'these are all the functions that PostgREST runs in READ ONLY transactions: a new one belongs into this file'
 );
 select is(:'read_only_contacts'::text, '1', 'tables can be read there');

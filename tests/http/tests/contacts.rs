@@ -282,6 +282,37 @@ fn a_user_sends_a_form_with_blank_fields() {
     }
 }
 
+#[test]
+fn an_account_is_read_with_its_parent_and_its_subsidiaries() {
+    let user = Actor::register();
+    let holding = id_of(&user.insert("accounts", &json!({ "name": "Holding" })));
+    for name in ["North", "South"] {
+        user.insert("accounts", &json!({ "name": name, "parent_id": holding }));
+    }
+    assert_eq!(
+        user.get("/accounts?select=name,parent(name)&parent.name=eq.Holding&order=name").expect(200).json(),
+        json!([
+            { "name": "Holding", "parent": null },
+            { "name": "North", "parent": { "name": "Holding" } },
+            { "name": "South", "parent": { "name": "Holding" } },
+        ])
+    );
+    let embedded = "/accounts?select=name,subsidiaries!inner(name,contacts(last_name))&subsidiaries.order=name";
+    assert_eq!(
+        user.get(embedded).expect(200).json(),
+        json!([{
+            "name": "Holding",
+            "subsidiaries": [{ "name": "North", "contacts": [] }, { "name": "South", "contacts": [] }],
+        }])
+    );
+    let other = Actor::register();
+    let row = json!({ "org_id": user.organization.id, "id": holding, "parent_id": holding });
+    for function in ["parent", "subsidiaries"] {
+        let answer = other.post(&format!("/rpc/{function}"), &json!({ "account": row }));
+        assert_eq!(answer.expect(200).rows().len(), 0, "{function}");
+    }
+}
+
 /// The request holds the first contact and waits for the second, when somebody who holds that wants the first.
 #[test]
 fn who_loses_to_another_change_is_told_to_try_again() {

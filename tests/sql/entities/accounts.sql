@@ -79,6 +79,28 @@ select matches(
     'not even the DBA gives an account a parent of another organization'
 );
 
+-- What is embedded: as far as it may be read.
+select tests.nobody();
+update crm.accounts set parent_id = (select id from tests.ids where external_id = 'h') where external_id = 's';
+create function tests.family() returns text language sql volatile as $$
+    select string_agg(format('%s of %s with %s', a.external_id, (select p.external_id from crm.parent(a) as p), (select string_agg(c.external_id, ',') from crm.subsidiaries(a) as c)), '; ' order by a.external_id desc)
+    from crm.accounts as a
+    where a.external_id is not null
+$$;
+select tests.become('ann', 'Acme');
+select is(tests.family(), 's of h with b; h of  with s; b of s with ', 'ann sees each account''s parent and subsidiaries');
+select tests.become('sam', 'Acme');
+select is(tests.family(), 'h of  with ; b of  with ', 'sam, who does not see the one between, sees neither the one nor the other');
+select tests.become('bob', 'Borg');
+select is(
+    (select count(*) from jsonb_populate_record(null::crm.accounts, jsonb_build_object('org_id', tests.org_id('Acme'), 'parent_id', (select id from tests.ids where external_id = 'h'), 'id', (select id from tests.ids where external_id = 's'))) as forged,
+        lateral (select from crm.parent(forged) union all select from crm.subsidiaries(forged)) as found), 0::bigint, 'a row that bob made up shows him nothing of Acme'
+);
+select tests.become_role('crm_anon');
+select matches(tests.outcome('select crm.parent(null), crm.subsidiaries(null)'), '^42501 permission denied for function', 'strangers may not ask');
+select tests.become('ann');
+select is(tests.family(), 's of h with b; h of  with s; b of s with ', 'across organizations it is the same');
+
 -- The view companies -----------------------------------------------------------------------------------------------------
 
 select set_eq(
