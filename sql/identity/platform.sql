@@ -26,6 +26,7 @@ create function crm.permitted_to_platform(permission text)
     returns boolean
     language c
     stable
+    strict
     security invoker
     set search_path = pg_catalog, pg_temp
     parallel restricted

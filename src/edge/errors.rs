@@ -1,7 +1,7 @@
 //! The status that an error gets. PostgREST answers 42501 (insufficient privilege) with 401 where a request came without a
 //! token, as if one would help; but whoever has shown an API key, or another issuer's token, is known and still may not.
 //! What a plan does not allow is 402, and what a record's state does not allow 422, which no SQLSTATE of PostgreSQL's own becomes.
-//! Who loses to another's change at the same time gets 409 and not 500: the request was good, and will be when it is sent again.
+//! Whom a deadlock ends gets 409 and not 500: the request was good, and will be when it is sent again.
 
 use std::ffi::{CStr, c_char};
 
@@ -19,8 +19,9 @@ const PAYMENT_REQUIRED: i32 = sqlstate("PT402");
 const CHECK_VIOLATION: i32 = sqlstate("23514");
 const UNPROCESSABLE: i32 = sqlstate("PT422");
 const DEADLOCK_DETECTED: i32 = sqlstate("40P01");
-const SERIALIZATION_FAILURE: i32 = sqlstate("40001");
 const CONFLICT: i32 = sqlstate("PT409");
+const ANOTHER_TRY: &CStr =
+    c"Somebody else changed the same records at the same time. Nothing was saved: send it again.";
 
 pub fn install_hook() {
     // SAFETY: called once, while the library is loaded.
@@ -34,6 +35,13 @@ pub fn install_hook() {
 unsafe extern "C-unwind" fn emit_log(error: *mut pg_sys::ErrorData) {
     // SAFETY: the server hands in the error it is about to send.
     unsafe {
+        // A worker's goes to its leader, who may catch it; from there it comes here again.
+        if pg_sys::ParallelWorkerNumber >= 0 {
+            if let Some(next) = PREVIOUS {
+                next(error);
+            }
+            return;
+        }
         if (*error).sqlerrcode == INSUFFICIENT_PRIVILEGE && gucs::in_request() && gucs::is_known_without_session() {
             (*error).sqlerrcode = FORBIDDEN;
         }
@@ -43,7 +51,7 @@ unsafe extern "C-unwind" fn emit_log(error: *mut pg_sys::ErrorData) {
         if (*error).sqlerrcode == CHECK_VIOLATION && gucs::in_request() && begins((*error).detail, STATE_DETAIL) {
             (*error).sqlerrcode = UNPROCESSABLE;
         }
-        if [DEADLOCK_DETECTED, SERIALIZATION_FAILURE].contains(&(*error).sqlerrcode) && gucs::in_request() {
+        if (*error).sqlerrcode == DEADLOCK_DETECTED && gucs::in_request() {
             call_for_another_try(error);
         }
         if [FORBIDDEN, PAYMENT_REQUIRED, UNPROCESSABLE].contains(&(*error).sqlerrcode) {
@@ -61,17 +69,14 @@ unsafe extern "C-unwind" fn emit_log(error: *mut pg_sys::ErrorData) {
 ///
 /// An error on its way.
 unsafe fn call_for_another_try(error: *mut pg_sys::ErrorData) {
-    // SAFETY: the texts live as long as the error's others.
+    // SAFETY: the hint lives as long as the error's other texts.
     unsafe {
-        let context = (*error).assoc_context;
-        let text = |text: &CStr| pg_sys::MemoryContextStrdup(context, text.as_ptr());
         if (*error).detail_log.is_null() {
             (*error).detail_log = (*error).detail;
         }
         (*error).detail = std::ptr::null_mut();
         (*error).sqlerrcode = CONFLICT;
-        (*error).message = text(c"somebody else changed the same records at the same time");
-        (*error).hint = text(c"Nothing was saved: send it again.");
+        (*error).hint = pg_sys::MemoryContextStrdup((*error).assoc_context, ANOTHER_TRY.as_ptr());
     }
 }
 

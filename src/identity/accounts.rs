@@ -21,6 +21,7 @@ use crate::db;
 use crate::edge::pre_request::client;
 use crate::error::{CrmError, Refusal, Result};
 use crate::records::row::{self, Row, Rows};
+use crate::schema::is_restore;
 use crate::text;
 
 /// Of a slug made from a name: shorter than a slug may be, so that a random end fits.
@@ -274,6 +275,9 @@ fn find_slug<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, Al
 
 fn with_slug(trigger: &PgTrigger) -> Result<Row> {
     let mut new = Rows::of(trigger)?.new;
+    if is_restore() {
+        return Ok(new);
+    }
     match new.get::<String>("slug")? {
         Some(slug) => check_slug(&slug)?,
         None => {

@@ -346,8 +346,8 @@ fn who_loses_to_another_change_is_told_to_try_again() {
         (
             409,
             json!({
-                "code": "PT409", "message": "somebody else changed the same records at the same time", "details": null,
-                "hint": "Nothing was saved: send it again.",
+                "code": "PT409", "message": "deadlock detected", "details": null,
+                "hint": "Somebody else changed the same records at the same time. Nothing was saved: send it again.",
             })
         ),
         "{answer}"

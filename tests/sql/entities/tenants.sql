@@ -39,6 +39,7 @@ select is(tests.outcome($$update crm.tenants set status = 'suspended'$$), '42501
 select is(tests.outcome($$update crm.tenants set plan = 'enterprise'$$), '42501 permission denied for view tenants', 'and plans');
 select is(tests.outcome($$update crm.tenants set slug = 'x'$$), '42501 permission denied for view tenants', 'a slug stays');
 select is(tests.outcome($$insert into crm.tenants (name, plan) values ('x', 'enterprise')$$), '42501 permission denied for view tenants', 'nor is a plan given that way');
+select ok(crm.permitted_to_platform(null) is null, 'nobody is permitted nothing');
 select is(tests.outcome($$delete from crm.tenants$$), '42501 permission denied for view tenants', 'and deleting');
 select is(tests.outcome('delete from crm.organizations'), '42501 permission denied for table organizations', 'the table is no second door');
 select is(tests.outcome('update crm.memberships set role = ''owner'''), '42501 permission denied for table memberships', 'and members are looked at only');
