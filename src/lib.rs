@@ -25,6 +25,7 @@ extern "C-unwind" fn _PG_init() {
     error::keep_backtraces_out_of_errors();
     gucs::define();
     access::paths::install_hook();
+    access::unknown_sizes::install_hook();
     access::questions::install_hooks();
     identity::memory::listen();
     access::race::listen();

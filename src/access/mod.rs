@@ -13,3 +13,4 @@ pub mod race;
 pub mod roles;
 pub mod scopes;
 pub mod template;
+pub mod unknown_sizes;
