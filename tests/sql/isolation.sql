@@ -201,7 +201,7 @@ select is_empty(
     $$select target from tests.tables where tests.row_of(target, 'Borg') is null or tests.row_of(target, 'Acme') is null$$,
     'every table has a row of either organization'
 );
-analyze;
+select tests.analyze();
 
 -- Probes ---------------------------------------------------------------------------------------------------------------
 

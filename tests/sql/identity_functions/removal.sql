@@ -79,7 +79,7 @@ select crm.create_api_key('Key', '{*.*}') is not null as key, crm.invite_user('n
 select tests.become('bob', 'Borg');
 select crm.create_api_key('Key', '{*.*}') is not null as key, crm.invite_user('new@example.com', 'sales') is not null as invited \gset
 select tests.nobody();
-analyze;
+select tests.analyze();
 
 -- Every row that names somebody's organization, and where it lies: what is rewritten moves.
 create function tests.all_of(organization text) returns text language plpgsql as $$
