@@ -123,27 +123,8 @@ begin
     return answer;
 end
 $$;
-create function tests.explain(query text) returns text language plpgsql as $$
-declare
-    line text;
-    plan text := '';
-begin
-    for line in execute 'explain (costs off) ' || query loop
-        plan := plan || line || e'\n';
-    end loop;
-    return plan;
-end
-$$;
-create function tests.executed(query text) returns text language plpgsql as $$
-declare
-    line text;
-    plan text := '';
-begin
-    for line in execute 'explain (analyze, costs off, timing off, summary off) ' || query loop
-        plan := plan || line || e'\n';
-    end loop;
-    return plan;
-end
+create function tests.executed(query text) returns text language sql as $$
+    select tests.explain(query, 'analyze, costs off, timing off, summary off')
 $$;
 grant select on tests.scopes, tests.queries to crm_app;
 

@@ -10,17 +10,6 @@ set local max_parallel_workers_per_gather = 0;
 
 -- As if nobody had ever analyzed them.
 truncate crm.organizations cascade;
-create function tests.plan_of(query text) returns text language plpgsql as $$
-declare
-    line text;
-    whole text := '';
-begin
-    for line in execute 'explain (costs off) ' || query loop
-        whole := whole || line || E'\n';
-    end loop;
-    return whole;
-end
-$$;
 create function tests.rows_of(target text) returns numeric language plpgsql as $$
 declare
     plan json;
@@ -38,7 +27,7 @@ select is((select count(*) from tests.keyed join pg_class as c on c.oid = target
 create function tests.finds(target regclass, suffix text) returns text language plpgsql as $$
 begin
     execute format('prepare looked as select 1 from only %s where org_id = $1 and id = $2 %s', target, suffix);
-    return tests.plan_of('execute looked(gen_random_uuid(), gen_random_uuid())');
+    return tests.explain('execute looked(gen_random_uuid(), gen_random_uuid())');
 end
 $$;
 create function tests.by_key(one tests.keyed, suffix text) returns text language plpgsql as $$
