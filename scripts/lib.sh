@@ -245,7 +245,7 @@ cluster_start() {
             -c listen_addresses=127.0.0.1 -c "unix_socket_directories=\"$socket\"" "$@" </dev/null >>"$log" 2>&1
     ) &
     CLUSTER_PID=$!
-    until [[ $(sed -n '1p;8p' "$dir/postmaster.pid" 2>/dev/null | tr -d ' \n') == "${CLUSTER_PID}ready" ]]; do
+    until [[ $(sed -n '1p;8p' "$dir/postmaster.pid" 2>/dev/null | tr -d ' \n') =~ ^${CLUSTER_PID}(ready|standby)$ ]]; do
         if [[ ! -e /proc/$CLUSTER_PID ]] || ((SECONDS - started > 120)); then
             kill -INT "$CLUSTER_PID" 2>/dev/null || :
             warn "PostgreSQL did not start in $dir"

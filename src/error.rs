@@ -7,7 +7,9 @@ use pgrx::PgSqlErrorCode;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::spi::SpiError;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::gucs;
 
 /// An error that is raised. PostgREST turns the SQLSTATE into the HTTP status named here.
 #[derive(Debug)]
@@ -150,6 +152,9 @@ pub struct Refusal {
     pub hint: Cow<'static, str>,
 }
 
+/// After how many seconds whom `Refusal::UPDATING` met may ask again.
+const RETRY_AFTER: u32 = 30;
+
 const fn refusal(code: &'static str, message: &'static str, hint: &'static str) -> Refusal {
     Refusal { code, message: Cow::Borrowed(message), detail: None, hint: Cow::Borrowed(hint) }
 }
@@ -186,6 +191,9 @@ impl Refusal {
     pub const COUNT_ESTIMATE: Self =
         refusal("PT400", "Prefer: count=planned and count=estimated are not available", "Use count=exact.");
 
+    /// Of an update that is not complete: what is missing is the operator's business, and stands in the server's log.
+    pub const UPDATING: Self = refusal("PT503", "the service is being updated", "Try again in a few minutes.");
+
     /// For those who belong to an organization that was suspended or cancelled, and for its keys.
     pub fn stopped(status: &str, reason: Option<&str>, since: Option<&str>) -> Self {
         let (message, hint) = match status {
@@ -205,8 +213,18 @@ impl Refusal {
         Self { code: "PT403", message: message.into(), detail, hint: hint.into() }
     }
 
+    /// The same as PostgREST takes it where the answer is to say when to ask again: status and headers in the detail.
+    fn with_retry_after(self) -> Self {
+        let message = json!({"code": self.code, "message": self.message, "details": self.detail, "hint": self.hint});
+        let detail = json!({"status": 503, "headers": {"Retry-After": RETRY_AFTER.to_string()}});
+        Self { code: "PGRST", message: message.to_string().into(), detail: Some(detail.to_string().into()), ..self }
+    }
+
     /// Copied into PostgreSQL's memory, which the error's end frees: Rust's own would be lost when it is raised.
     pub fn prepare(self) -> Prepared {
+        if self.code == Self::UPDATING.code && gucs::in_request() {
+            return self.with_retry_after().prepare();
+        }
         let copy = |text: &str| {
             let text = CString::new(text.replace('\0', "")).unwrap_or_default();
             // SAFETY: copies a NUL-terminated string.
@@ -304,6 +322,16 @@ mod unit_tests {
         for sent in ["a\r\nSet-Cookie: x", "a\u{1}b", "über", &"x".repeat(64)] {
             assert_eq!(in_status_line(sent), "what was sent", "{sent:?}");
         }
+    }
+
+    #[test]
+    fn an_update_says_when_to_ask_again() {
+        let told = Refusal::UPDATING.with_retry_after();
+        assert_eq!(told.code, "PGRST");
+        let message: Value = serde_json::from_str(&told.message).unwrap();
+        assert_eq!(message["message"], "the service is being updated");
+        let detail: Value = serde_json::from_str(told.detail.as_deref().unwrap()).unwrap();
+        assert_eq!(detail, json!({"status": 503, "headers": {"Retry-After": "30"}}));
     }
 
     #[test]

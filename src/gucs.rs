@@ -100,6 +100,27 @@ fn set_local(name: &CStr, value: &CStr, context: pg_sys::GucContext::Type) {
     }
 }
 
+/// Runs queries without workers: to start them takes longer than many a small query.
+pub fn without_workers<R>(run: impl FnOnce() -> R) -> R {
+    // SAFETY: as the function manager does for a function's own settings; what an error leaves behind, its handler undoes.
+    unsafe {
+        let level = pg_sys::NewGUCNestLevel();
+        pg_sys::set_config_option(
+            c"max_parallel_workers_per_gather".as_ptr(),
+            c"0".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            pgrx::PgLogLevel::ERROR as i32,
+            false,
+        );
+        let answer = run();
+        pg_sys::AtEOXact_GUC(true, level);
+        answer
+    }
+}
+
 /// `SET LOCAL ROLE`, by the rules of that: the session's user has to be a member.
 pub fn set_role(role: &CStr) {
     set_local_as_user(c"role", role);

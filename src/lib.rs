@@ -4,8 +4,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod access;
+mod audit;
 mod crm;
 mod db;
+mod deployment;
+mod doctor;
+mod drop_guard;
 mod edge;
 mod error;
 mod gucs;
@@ -16,6 +20,7 @@ mod records;
 mod rrule;
 mod schema;
 mod text;
+mod upgrade;
 
 ::pgrx::pg_module_magic!(name, version);
 
@@ -28,6 +33,8 @@ extern "C-unwind" fn _PG_init() {
     access::unknown_sizes::install_hook();
     access::questions::install_hooks();
     identity::memory::listen();
+    db::catalog::listen();
+    audit::transaction::listen();
     access::race::listen();
     identity::failures::listen();
     edge::statements::install_hooks();

@@ -187,3 +187,65 @@ grant execute on function crm.my_org_ids() to crm_app, crm_multi;
 
 comment on function crm.my_org_ids() is
     'The organizations the caller is an active member of, whatever became of them: whose profiles one may read. Of an API key its own, with organizations.read.';
+
+create function crm.readable_resources(scope text)
+    returns text[]
+    language c
+    stable
+    strict
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel restricted
+    as 'MODULE_PATHNAME', 'readable_resources_wrapper';
+
+revoke all on function crm.readable_resources(text) from public;
+grant execute on function crm.readable_resources(text) to crm_app;
+
+comment on function crm.readable_resources(text) is
+    'The resources that the caller may read in the active organization with just this scope (own, team or all): none without one. For policies of tables that tell of records of all kinds.';
+
+create function crm.readable_resource_keys(scope text)
+    returns text[]
+    language c
+    stable
+    strict
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel restricted
+    as 'MODULE_PATHNAME', 'readable_resource_keys_wrapper';
+
+revoke all on function crm.readable_resource_keys(text) from public;
+grant execute on function crm.readable_resource_keys(text) to crm_multi;
+
+comment on function crm.readable_resource_keys(text) is
+    'The same for the organizations the caller is looking at: ''<org_id>/<resource>''.';
+
+create function crm.team_user_ids()
+    returns uuid[]
+    language c
+    stable
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel restricted
+    as 'MODULE_PATHNAME', 'team_user_ids_wrapper';
+
+revoke all on function crm.team_user_ids() from public;
+grant execute on function crm.team_user_ids() to crm_app;
+
+comment on function crm.team_user_ids() is
+    'The caller and everybody who is in a group with the caller in the active organization; none without one.';
+
+create function crm.team_keys()
+    returns text[]
+    language c
+    stable
+    security invoker
+    set search_path = pg_catalog, pg_temp
+    parallel restricted
+    as 'MODULE_PATHNAME', 'team_keys_wrapper';
+
+revoke all on function crm.team_keys() from public;
+grant execute on function crm.team_keys() to crm_multi;
+
+comment on function crm.team_keys() is
+    'The same for the organizations the caller is looking at: ''<org_id>/<user id>''.';

@@ -16,8 +16,8 @@ create table crm.plans (
 );
 
 insert into crm.plans (name, title, features, limits) values
-    ('free', 'Free', '{api_keys,webhooks}', '{"users": 10, "records": 10000, "webhooks": 2}'),
-    ('pro', 'Pro', '{api_keys,automations,custom_roles,teams,webhooks}', '{"users": 50, "records": 250000, "webhooks": 20}'),
+    ('free', 'Free', '{api_keys,webhooks}', '{"users": 10, "records": 10000, "webhooks": 2, "history_days": 90}'),
+    ('pro', 'Pro', '{api_keys,automations,custom_roles,teams,webhooks}', '{"users": 50, "records": 250000, "webhooks": 20, "history_days": 730}'),
     ('enterprise', 'Enterprise', '{api_keys,audit_export,automations,custom_roles,sso,teams,webhooks}', '{}');
 
 -- A new one is nobody's yet.
@@ -41,7 +41,7 @@ grant select on crm.plans to crm_app, crm_multi, crm_service, crm_admin, crm_def
 comment on table crm.plans is 'The plans: which features an organization has, and how much.';
 comment on column crm.plans.features is 'Names that crm.feature_enabled() answers for.';
 comment on column crm.plans.limits is
-    'The most that an organization may have: users, webhooks, or a table''s name; records: of each table without a limit of its own. What is not named has no limit.';
+    'The most that an organization may have: users, webhooks, or a table''s name; records: of each table without a limit of its own; history_days: for how many days its history is kept. What is not named has no limit.';
 comment on column crm.plans.name is 'The name that organizations.plan has.';
 comment on column crm.plans.title is 'The name that people read.';
 comment on column crm.plans.description is 'What the plan is for.';

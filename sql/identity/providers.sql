@@ -62,7 +62,7 @@ revoke all on function crm.claim_oauth_exchanges(integer, interval) from public;
 grant execute on function crm.claim_oauth_exchanges(integer, interval) to crm_worker;
 
 comment on function crm.claim_oauth_exchanges(integer, interval) is
-    'For the worker: codes that are to be exchanged at the provider''s token endpoint, leased to the caller for a while. Ends with crm.complete_oauth_exchange or crm.fail_oauth_exchange.';
+    'For the worker: codes that are to be exchanged at the provider''s token endpoint, leased to the caller for a while. Ends with crm.complete_oauth_exchange or crm.fail_oauth_exchange. None in a copy of another database: see crm.bind_deployment. Errors: 25006 in a transaction that only reads.';
 
 create function crm.complete_oauth_exchange(
     id uuid,

@@ -123,6 +123,8 @@ impl Table {
              join pg_proc as p on p.oid = t.tgfoid
              where p.pronamespace = 'crm_private'::regnamespace and p.proname = 'guard'
                  and split_part(encode(t.tgargs, 'escape'), '\\000', 1) = $1
+                 -- Parts of records go by the same name.
+                 and split_part(encode(t.tgargs, 'escape'), '\\000', 2) <> 'part'
              limit 1",
             &[PgBuiltInOids::TEXTOID],
             &[resource.into()],

@@ -10,6 +10,7 @@ pub mod permissions;
 pub mod policy;
 pub mod questions;
 pub mod race;
+pub mod readable;
 pub mod roles;
 pub mod scopes;
 pub mod template;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::stages::{self, Place, Search, Wish};
 use crate::access::permissions;
+use crate::db::restoring::is_restoring;
 use crate::db::{self, Rows as Found};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, from_pg, to_pg};
@@ -34,7 +35,7 @@ fn placed(trigger: &PgTrigger) -> Result<Row> {
     if new.get::<String>("currency")?.is_none_or(|currency| currency.trim().is_empty()) {
         new.set("currency", currency_of(org_id)?)?;
     }
-    let wish = Wish {
+    let mut wish = Wish {
         pipeline: new.get::<pgrx::Uuid>("pipeline_id")?.map(from_pg),
         stage: new.get::<pgrx::Uuid>("stage_id")?.map(from_pg),
         status: new.get("status")?,
@@ -45,7 +46,13 @@ fn placed(trigger: &PgTrigger) -> Result<Row> {
     }
     let said: Option<i32> = new.get("probability")?;
     match old {
-        None => settle(&mut new, stages::search_first(wish), org_id, said, None)?,
+        None => {
+            // The stage says by now of what kind it is.
+            if is_restoring(trigger) && wish.stage.is_some() {
+                wish.status = None;
+            }
+            settle(&mut new, stages::search_first(wish), org_id, said, None)?;
+        }
         Some(old) => {
             let before: Option<i32> = old.get("probability")?;
             let search = stages::search_next(&place_of(&old)?, wish);
@@ -53,7 +60,7 @@ fn placed(trigger: &PgTrigger) -> Result<Row> {
                 new.keep("pipeline_id", &old);
                 new.keep("stage_id", &old);
             }
-            let changed = said.filter(|_| said != before);
+            let changed = said.filter(|_| said != before || is_restoring(trigger));
             settle(&mut new, search, org_id, changed, before.filter(|_| said.is_some()))?;
         }
     }
@@ -209,11 +216,12 @@ fn note_stage<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, A
 }
 
 fn note(trigger: &PgTrigger) -> Result<()> {
-    // A dump brings the history.
-    if is_restore() {
+    // A dump brings the history, and so does a deal that comes back.
+    let is_new = !trigger.event().fired_for_row();
+    if is_restore() || is_new && is_restoring(trigger) {
         return Ok(());
     }
-    if !trigger.event().fired_for_row() {
+    if is_new {
         return as_owner(|| db::write_on_rows_of(trigger, NOTE_FIRST));
     }
     let Images { old: Some(old), new: Some(new) } = Images::of(trigger)? else { return Ok(()) };

@@ -20,3 +20,16 @@ pub fn lock(table: pg_sys::Oid, number: u32, kind: u16, mode: u32) {
 pub fn one_after_another(table: pg_sys::Oid, organization: Uuid) {
     lock(table, number(organization), 0, pg_sys::ExclusiveLock);
 }
+
+/// The same where nobody holds it; false where one would have to wait.
+pub fn try_one_after_another(table: pg_sys::Oid, organization: Uuid) -> bool {
+    // SAFETY: takes a lock that the end of the transaction releases, or none.
+    unsafe {
+        pg_sys::ConditionalLockDatabaseObject(
+            table,
+            pg_sys::Oid::from(number(organization)),
+            0,
+            pg_sys::ExclusiveLock as i32,
+        )
+    }
+}

@@ -1,7 +1,13 @@
 //! SPI helpers: prepared once per backend, and read-only where they read.
 
+pub mod append;
+mod attempt;
+pub mod catalog;
 pub mod locks;
+pub mod restoring;
 mod rows;
+pub mod savepoint;
+pub mod transition;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -13,6 +19,7 @@ use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiTupleTable};
 use pgrx::{PgBuiltInOids, pg_sys};
 
 use crate::error::{CrmError, Result};
+pub use attempt::attempt;
 use rows::Plan;
 pub use rows::{Row, Rows};
 
@@ -80,6 +87,12 @@ fn prepared(query: &'static str, types: &[PgBuiltInOids]) -> Result<Plan> {
 pub fn select_once<R>(query: &str, arguments: &[DatumWithOid], read: impl FnOnce(Rows) -> Result<R>) -> Result<R> {
     let _restriction = Restriction::enter();
     Spi::connect(|_| read(rows::select_once(query, arguments, only_reads())?))
+}
+
+/// The same for one that gives more rows than should lie in memory.
+pub fn visit(query: &str, arguments: &[DatumWithOid], visit: impl FnMut(&Row) -> Result<()>) -> Result<()> {
+    let _restriction = Restriction::enter();
+    Spi::connect(|_| rows::visit_once(query, arguments, visit))
 }
 
 /// Taken out while it runs, so that a query which calls one of our functions finds the map free.
@@ -194,16 +207,36 @@ fn register_rows_of(trigger: &PgTrigger) -> Result<()> {
 
 /// Runs something with the rights of `crm_definer`, as a security definer function has them.
 pub fn as_definer<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
-    // SAFETY: a catalog look-up with a NUL-terminated name. The role owns the calling function.
-    let definer = unsafe { pg_sys::get_role_oid(c"crm_definer".as_ptr(), false) };
-    let _definer = Borrowed::enter(definer, pg_sys::SECURITY_LOCAL_USERID_CHANGE);
+    // The role owns the calling function.
+    let _definer = Borrowed::enter(role(c"crm_definer"), pg_sys::SECURITY_LOCAL_USERID_CHANGE);
     run()
+}
+
+/// A role of the CRM.
+pub fn role(name: &CStr) -> pg_sys::Oid {
+    // SAFETY: a catalog look-up with a NUL-terminated name.
+    unsafe { pg_sys::get_role_oid(name.as_ptr(), false) }
 }
 
 /// Runs something in a security definer function with the rights of whoever called it, and so under their policies.
 pub fn as_caller<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
     // SAFETY: reads the session's state.
     let _caller = Borrowed::enter(unsafe { pg_sys::GetOuterUserId() }, pg_sys::SECURITY_LOCAL_USERID_CHANGE);
+    run()
+}
+
+/// Runs something whose settings end with it: what others attached to tables could otherwise set a search path for whatever
+/// comes after, in the whole session. PostgreSQL does the same where it runs the functions of an index.
+pub fn confined<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
+    struct Level(i32);
+    impl Drop for Level {
+        fn drop(&mut self) {
+            // SAFETY: the level entered below, and those above it.
+            unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
+        }
+    }
+    // SAFETY: left by Drop, also when an error passes through.
+    let _level = Level(unsafe { pg_sys::NewGUCNestLevel() });
     run()
 }
 

@@ -6,7 +6,7 @@
 use std::ffi::{CStr, CString, c_char, c_int};
 
 use pgrx::datum::DatumWithOid;
-use pgrx::{FromDatum, IntoDatum, PgBuiltInOids, pg_sys};
+use pgrx::{FromDatum, IntoDatum, PgBuiltInOids, PgMemoryContexts, pg_sys};
 
 use crate::error::{CrmError, Result};
 
@@ -149,4 +149,50 @@ impl Row {
             Ok(T::from_datum(value, is_null))
         }
     }
+}
+
+/// So many rows lie in memory at a time.
+const FETCHED: i64 = 1000;
+
+/// Runs a query once and visits its rows as they come, however many.
+pub fn visit_once(query: &str, arguments: &[DatumWithOid], mut visit: impl FnMut(&Row) -> Result<()>) -> Result<()> {
+    let query = text(query)?;
+    let (mut values, nulls) = passed(arguments);
+    let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
+    let mut memory = PgMemoryContexts::new("crm_ext visit");
+    // SAFETY: a NUL-terminated text and arrays of one length; the cursor is closed when it is done, or by the end of the
+    // (sub)transaction.
+    let cursor = unsafe {
+        pg_sys::SPI_cursor_open_with_args(
+            std::ptr::null(),
+            query.as_ptr(),
+            types.len() as c_int,
+            types.as_mut_ptr(),
+            values.as_mut_ptr(),
+            nulls.as_ptr(),
+            true,
+            0,
+        )
+    };
+    loop {
+        // SAFETY: an open cursor; the rows are SPI's until they are freed.
+        let rows = unsafe {
+            pg_sys::SPI_cursor_fetch(cursor, true, FETCHED);
+            Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize, at: 0 }
+        };
+        if rows.is_empty() {
+            break;
+        }
+        let table = rows.table;
+        // SAFETY: what visiting allocates is not used afterwards.
+        unsafe {
+            memory.switch_to(|_| rows.into_iter().try_for_each(|row| visit(&row)))?;
+            memory.reset();
+            pg_sys::SPI_freetuptable(table);
+        }
+        pgrx::check_for_interrupts!();
+    }
+    // SAFETY: opened above.
+    unsafe { pg_sys::SPI_cursor_close(cursor) };
+    Ok(())
 }

@@ -11,12 +11,14 @@ use pgrx::prelude::*;
 use pgrx::{IntoDatum, JsonB, PgLogLevel};
 
 use super::request::{Client, Headers};
+use crate::audit;
 use crate::db;
 use crate::error::{Prepared, Refusal, Result};
 use crate::gucs;
 use crate::identity::principal::{Principal, describe, outer_role};
 use crate::identity::verify::{self, Identity};
 use crate::identity::{answer, api_keys, external};
+use crate::upgrade::versions::check_tables;
 
 /// Declares a function of PostgreSQL's version 1 calling convention: computes inside pgrx's guard, and raises a refusal
 /// outside of it, where nothing is left to be dropped.
@@ -58,14 +60,26 @@ raising!(authenticate_api_key_wrapper, pg_finfo_authenticate_api_key_wrapper, au
 type Verdict = Result<Result<pg_sys::Datum, Refusal>>;
 
 fn pre_request(_: pg_sys::FunctionCallInfo) -> Verdict {
-    gucs::begin_request();
     let headers = gucs::request_setting(c"request.headers");
-    if let Err(refusal) = establish(&Headers::parse(headers.as_deref()))? {
+    let headers = Headers::parse(headers.as_deref());
+    audit::begin_request(&headers);
+    gucs::begin_request();
+    if !asks_for_health()
+        && let Err(refusal) = check_tables()?
+    {
+        return Ok(Err(refusal));
+    }
+    if let Err(refusal) = establish(&headers)? {
         return Ok(Err(refusal));
     }
     let key = Principal::current().and_then(|principal| principal.api_key.as_ref().map(|key| key.id));
     api_keys::note_use(key)?;
     Ok(Ok(pg_sys::Datum::null()))
+}
+
+/// Which answers whatever is wrong.
+fn asks_for_health() -> bool {
+    gucs::with_request_setting(c"request.path", |path| path == "/rpc/health") == Some(true)
 }
 
 fn establish(headers: &Headers) -> Result<Result<(), Refusal>> {
@@ -172,6 +186,11 @@ fn go_on_as(role: &CStr, identity: &Identity) {
 fn authenticate(call: pg_sys::FunctionCallInfo) -> Verdict {
     not_in_a_url()?;
     warn_outside_of_transactions();
+    if !asks_for_health()
+        && let Err(refusal) = check_tables()?
+    {
+        return Ok(Err(refusal));
+    }
     // SAFETY: the declared argument.
     let token = unsafe { pgrx::fcinfo::pg_getarg::<&str>(call, 0) }.unwrap_or_default();
     let identity = db::as_definer(|| match verify::signature(token)? {
@@ -184,6 +203,11 @@ fn authenticate(call: pg_sys::FunctionCallInfo) -> Verdict {
 fn authenticate_api_key(call: pg_sys::FunctionCallInfo) -> Verdict {
     not_in_a_url()?;
     warn_outside_of_transactions();
+    if !asks_for_health()
+        && let Err(refusal) = check_tables()?
+    {
+        return Ok(Err(refusal));
+    }
     // SAFETY: the declared argument.
     let key = unsafe { pgrx::fcinfo::pg_getarg::<&str>(call, 0) }.unwrap_or_default();
     let identity = db::as_definer(|| verify::key_identity(key.trim()))?;
@@ -248,7 +272,7 @@ fn flat(value: JsonB) -> Vec<u8> {
 /// application's, for all of its users.
 pub fn client(proxies: usize) -> Client {
     match gucs::request_setting(c"request.headers") {
-        Some(headers) => Headers::parse(Some(&headers)).client(proxies),
+        Some(headers) => Headers::parse(Some(&headers)).sender().client(proxies),
         None => Client::default(),
     }
 }

@@ -28,6 +28,16 @@ pub struct Headers<'a> {
     x_forwarded_for: Option<Cow<'a, str>>,
     #[serde(borrow)]
     user_agent: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    x_request_id: Option<Cow<'a, str>>,
+}
+
+/// What a request says of where it comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Sender {
+    forwarded_for: Option<String>,
+    user_agent: Option<String>,
+    request_id: Option<String>,
 }
 
 /// Who sent a request, as far as that is known.
@@ -40,6 +50,7 @@ pub struct Client {
 }
 
 const USER_AGENT_MAX: usize = 300;
+const REQUEST_ID_MAX: usize = 200;
 
 impl<'a> Headers<'a> {
     /// `request.headers`; what is not a JSON object of strings has no headers.
@@ -52,23 +63,10 @@ impl<'a> Headers<'a> {
         self.x_api_key.as_deref().map(str::trim)
     }
 
-    /// The client behind so many proxies. What stands further left in X-Forwarded-For, anybody can write there.
-    pub fn client(&self, proxies: usize) -> Client {
-        let address = self
-            .x_forwarded_for
-            .as_deref()
-            .filter(|_| proxies > 0)
-            .and_then(|list| list.rsplit(',').nth(proxies - 1).and_then(|address| parse_address(address.trim())));
-        let address = address.map(|address| address.to_canonical());
-        let user_agent = self
-            .user_agent
-            .as_deref()
-            .map(|agent| agent.chars().filter(|c| !c.is_control()).take(USER_AGENT_MAX).collect::<String>());
-        Client {
-            address: address.map(|address| address.to_string()),
-            network: address.map(network),
-            user_agent: user_agent.filter(|agent| !agent.is_empty()),
-        }
+    pub fn sender(&self) -> Sender {
+        let [forwarded_for, user_agent, request_id] = [&self.x_forwarded_for, &self.user_agent, &self.x_request_id]
+            .map(|header| header.as_deref().map(str::to_owned));
+        Sender { forwarded_for, user_agent, request_id }
     }
 
     /// The token of `Authorization: Bearer …` (RFC 6750; the scheme's case does not matter).
@@ -95,6 +93,34 @@ impl<'a> Headers<'a> {
                 name.trim().eq_ignore_ascii_case("count") && !value.eq_ignore_ascii_case("exact")
             })
         })
+    }
+}
+
+impl Sender {
+    /// The client behind so many proxies. What stands further left in X-Forwarded-For, anybody can write there.
+    pub fn client(&self, proxies: usize) -> Client {
+        let address = self
+            .forwarded_for
+            .as_deref()
+            .filter(|_| proxies > 0)
+            .and_then(|list| list.rsplit(',').nth(proxies - 1).and_then(|address| parse_address(address.trim())));
+        let address = address.map(|address| address.to_canonical());
+        let user_agent = self
+            .user_agent
+            .as_deref()
+            .map(|agent| agent.chars().filter(|c| !c.is_control()).take(USER_AGENT_MAX).collect::<String>());
+        Client {
+            address: address.map(|address| address.to_string()),
+            network: address.map(network),
+            user_agent: user_agent.filter(|agent| !agent.is_empty()),
+        }
+    }
+
+    /// `X-Request-Id`, if it is what such ids are: some visible characters.
+    pub fn request_id(&self) -> Option<String> {
+        let id = self.request_id.as_deref()?.trim();
+        let fits = (1..=REQUEST_ID_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| id.to_owned())
     }
 }
 
@@ -127,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_client_is_the_last_that_a_trusted_proxy_saw() {
-        let address = |list: &str, proxies| headers(&[("x-forwarded-for", list)]).client(proxies).address;
+        let address = |list: &str, proxies| headers(&[("x-forwarded-for", list)]).sender().client(proxies).address;
         assert_eq!(address("203.0.113.7", 1).as_deref(), Some("203.0.113.7"));
         assert_eq!(address("1.1.1.1, 203.0.113.7", 1).as_deref(), Some("203.0.113.7"));
         assert_eq!(address("1.1.1.1, 203.0.113.7, 10.0.0.1", 2).as_deref(), Some("203.0.113.7"));
@@ -140,12 +166,12 @@ mod tests {
         {
             assert_eq!(address(list, proxies), None, "{list} {proxies}");
         }
-        assert_eq!(headers(&[]).client(1), Client::default());
+        assert_eq!(headers(&[]).sender().client(1), Client::default());
     }
 
     #[test]
     fn an_ipv6_subscriber_is_one_network() {
-        let network = |address: &str| headers(&[("x-forwarded-for", address)]).client(1).network;
+        let network = |address: &str| headers(&[("x-forwarded-for", address)]).sender().client(1).network;
         assert_eq!(network("2001:db8:1:2:3:4:5:6").as_deref(), Some("2001:db8:1:2::/64"));
         assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::1"));
         assert_eq!(network("203.0.113.7").as_deref(), Some("203.0.113.7"));
@@ -153,11 +179,20 @@ mod tests {
 
     #[test]
     fn a_user_agent_is_one_short_line() {
-        let agent = |agent: &str| headers(&[("user-agent", agent)]).client(1).user_agent;
+        let agent = |agent: &str| headers(&[("user-agent", agent)]).sender().client(1).user_agent;
         assert_eq!(agent("curl/8.0").as_deref(), Some("curl/8.0"));
         assert_eq!(agent("a\u{1b}[31mb").as_deref(), Some("a[31mb"));
         assert_eq!(agent(&"x".repeat(1000)).map(|agent| agent.len()), Some(USER_AGENT_MAX));
         assert_eq!(agent(""), None);
+    }
+
+    #[test]
+    fn a_request_id_is_a_short_visible_word() {
+        let id = |id: &str| headers(&[("x-request-id", id)]).sender().request_id();
+        assert_eq!(id(" 4f0c-9/a:b ").as_deref(), Some("4f0c-9/a:b"));
+        for not_one in ["", "two words", "ünïcödé", "a\u{7f}", &"x".repeat(201)] {
+            assert_eq!(id(not_one), None, "{not_one}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::principal::{from_pg, to_pg};
 use super::secret;
 use super::session::new_secret;
 use crate::db;
+use crate::deployment;
 use crate::error::Result;
 
 #[derive(Clone, Copy)]
@@ -146,6 +147,9 @@ fn claim_messages(
     >,
     ErrorReport,
 > {
+    if !deployment::may_deliver()? {
+        return Ok(TableIterator::empty());
+    }
     let claimed: Vec<Message> = db::write(
         "with waiting as materialized (
              select w.id from crm_private.messages as w

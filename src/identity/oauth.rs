@@ -13,6 +13,7 @@ use super::secret;
 use super::session::new_secret;
 use super::settings::Settings;
 use crate::db;
+use crate::deployment;
 use crate::error::{CrmError, Result};
 use crate::text;
 
@@ -198,6 +199,9 @@ fn claim_oauth_exchanges(
     >,
     ErrorReport,
 > {
+    if !deployment::may_deliver()? {
+        return Ok(TableIterator::empty());
+    }
     let claimed: Vec<Exchange> = db::write(
         "with waiting as materialized (
              select w.id from crm_private.oauth_flows as w

@@ -130,7 +130,8 @@ pub fn outer_user() -> pg_sys::Oid {
     unsafe { pg_sys::GetOuterUserId() }
 }
 
-fn role_name(role: pg_sys::Oid) -> String {
+/// A role's name.
+pub fn role_name(role: pg_sys::Oid) -> String {
     // SAFETY: a palloc'ed string, or an error when the role was dropped meanwhile.
     unsafe { CStr::from_ptr(pg_sys::GetUserNameFromId(role, false)) }.to_string_lossy().into_owned()
 }

@@ -18,6 +18,7 @@ use super::answer::{self, given};
 use super::platform::require;
 use super::principal::{from_pg, to_pg};
 use super::removal_order::children_first;
+use crate::audit;
 use crate::db;
 use crate::error::{CrmError, Result};
 
@@ -130,8 +131,9 @@ impl Step {
             }
             Work::Keep => return Ok(0),
         };
-        let touched =
-            db::as_owner(self.owner, || db::execute(&statement, &[to_pg(organization).into(), at_most.into()]))?;
+        let touched = db::as_owner(self.owner, || {
+            audit::passing_over(organization, || db::execute(&statement, &[to_pg(organization).into(), at_most.into()]))
+        })?;
         Ok(touched as i64)
     }
 

@@ -9,7 +9,10 @@ use serde::Deserialize;
 pub const RECORDS: &str = "records";
 
 /// What is limited and is no table's records.
-const NO_RECORDS: [&str; 2] = ["users", "webhooks"];
+const NO_RECORDS: [&str; 3] = ["users", "webhooks", HISTORY_DAYS];
+
+/// For how many days history is kept: nothing that is counted.
+pub const HISTORY_DAYS: &str = "history_days";
 
 /// What one organization has.
 #[derive(Debug, Deserialize)]
@@ -67,6 +70,11 @@ impl Terms {
         own.or_else(any).unwrap_or_default()
     }
 
+    /// None: history is kept for good.
+    pub fn days_of_history(&self, now: i64) -> Option<i64> {
+        self.limit_named(HISTORY_DAYS, now).unwrap_or_default().maximum
+    }
+
     fn limit_named(&self, name: &str, now: i64) -> Option<Limit> {
         if let Some(agreed) = self.agreed(Kind::Limit, name, now) {
             return Some(Limit { maximum: agreed.maximum, ends_at: agreed.ends_at });
@@ -86,7 +94,11 @@ impl Terms {
     /// What is limited, as far as these terms name it.
     pub fn limited(&self) -> BTreeSet<String> {
         let agreed = self.overrides.iter().filter(|agreed| agreed.kind == Kind::Limit).map(|agreed| &agreed.name);
-        agreed.chain(self.limits.keys()).filter(|name| *name != RECORDS).cloned().collect()
+        agreed
+            .chain(self.limits.keys())
+            .filter(|name| ![RECORDS, HISTORY_DAYS].contains(&name.as_str()))
+            .cloned()
+            .collect()
     }
 }
 

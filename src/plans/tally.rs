@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 
-use pgrx::FromDatum;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
+use crate::db::transition::{self, Transition};
 use crate::error::{CrmError, Result};
 
 /// A column whose value says which rows count.
@@ -72,27 +72,21 @@ impl Columns<'_> {
         let last = self.condition.map_or(self.org_id, |(column, _)| column.max(self.org_id));
         // One statement's rows mostly belong to one organization.
         let (mut organization, mut count) = (Uuid::nil(), 0);
-        // SAFETY: a read pointer of our own leaves those of others where they are; a slot's first columns can be read once
-        // they were taken out of the row.
+        // SAFETY: by the caller; the width covers both columns.
         unsafe {
-            let pointer = pg_sys::tuplestore_alloc_read_pointer(rows, pg_sys::EXEC_FLAG_REWIND as i32);
-            pg_sys::tuplestore_select_read_pointer(rows, pointer);
-            pg_sys::tuplestore_rescan(rows);
-            let slot = pg_sys::MakeSingleTupleTableSlot(tupdesc, &raw const pg_sys::TTSOpsMinimalTuple);
-            while pg_sys::tuplestore_gettupleslot(rows, true, false, slot) {
-                pgrx::check_for_interrupts!();
-                pg_sys::slot_getsomeattrs_int(slot, last);
-                if !self.counts(slot) {
+            let mut rows = Transition::of(rows, tupdesc, last);
+            while rows.next() {
+                if !self.counts(rows.slot) {
                     continue;
                 }
-                let Some(of) = value::<pgrx::Uuid>(slot, self.org_id) else { continue };
+                let Some(of) = transition::value::<pgrx::Uuid>(rows.slot, self.org_id as usize - 1) else { continue };
                 if organization.as_bytes() != of.as_bytes() {
                     *changes.entry(organization).or_default() += sign * count;
                     (organization, count) = (Uuid::from_bytes(*of.as_bytes()), 0);
                 }
                 count += 1;
             }
-            pg_sys::ExecDropSingleTupleTableSlot(slot);
+            rows.finish();
         }
         *changes.entry(organization).or_default() += sign * count;
     }
@@ -102,15 +96,8 @@ impl Columns<'_> {
     /// A slot with the columns taken out.
     unsafe fn counts(&self, slot: *mut pg_sys::TupleTableSlot) -> bool {
         // SAFETY: the column is a text; what it points to lives as long as the slot's row.
-        self.condition.is_none_or(|(column, wanted)| unsafe { value::<&str>(slot, column) } == Some(wanted))
+        self.condition.is_none_or(|(column, wanted)| unsafe {
+            transition::value::<&str>(slot, column as usize - 1) == Some(wanted)
+        })
     }
-}
-
-/// # Safety
-///
-/// A slot with the column taken out, which is of this type.
-unsafe fn value<T: FromDatum>(slot: *mut pg_sys::TupleTableSlot, column: i32) -> Option<T> {
-    let at = column as usize - 1;
-    // SAFETY: as above.
-    unsafe { T::from_datum(*(*slot).tts_values.add(at), *(*slot).tts_isnull.add(at)) }
 }

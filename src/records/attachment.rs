@@ -4,6 +4,8 @@ use pgrx::spi::{quote_identifier, quote_literal};
 
 use super::enroll::{COMMANDS, Record};
 use super::guard::{PART, UNOWNED};
+use super::rules::{Kind, Rule};
+use crate::audit::keep::{PART as PART_OF_RECORD, RECORD, audit_triggers};
 
 pub struct Attachment<'a> {
     /// Quoted and with its schema.
@@ -21,13 +23,19 @@ pub struct Attachment<'a> {
 
 impl Attachment<'_> {
     pub fn statements(&self) -> String {
+        self.rights() + &self.without_rights()
+    }
+
+    /// All but what the API's roles may do: of a table that was enrolled before, they may do less by now, or others something.
+    pub fn without_rights(&self) -> String {
         let counts = self.record.is_none() && !self.read_only;
         [
-            self.grants(),
+            self.security(),
             self.policies(),
             self.checks(),
             self.stamps(),
             if self.custom_fields { self.custom_fields() } else { String::new() },
+            self.history(),
             if counts { count_triggers(self.table, &quote_literal(self.name)) } else { String::new() },
         ]
         .concat()
@@ -43,13 +51,19 @@ impl Attachment<'_> {
         if self.record.is_some() && action != "read" { "update" } else { action }
     }
 
-    fn grants(&self) -> String {
+    fn rights(&self) -> String {
         let table = self.table;
         let rights = if self.read_only { "select" } else { "select, insert, update, delete" };
         format!(
+            "revoke all on table {table} from public, crm_anon;
+             grant {rights} on table {table} to crm_app, crm_multi;\n"
+        )
+    }
+
+    fn security(&self) -> String {
+        let table = self.table;
+        format!(
             "alter table {table} enable row level security, force row level security;
-             revoke all on table {table} from public, crm_anon;
-             grant {rights} on table {table} to crm_app, crm_multi;
              grant select on table {table} to crm_backup;\n"
         )
     }
@@ -120,6 +134,14 @@ impl Attachment<'_> {
             keep("old.custom_fields <> new.custom_fields"),
             keep("true")
         )
+    }
+
+    fn history(&self) -> String {
+        let kind = if self.record.is_some() || self.read_only { PART_OF_RECORD } else { RECORD };
+        let secrets =
+            self.rules.iter().filter_map(|rule| Rule::parse(rule).ok()).filter(|rule| rule.kind == Kind::Secret);
+        let secrets: Vec<_> = secrets.map(|rule| rule.column).collect();
+        audit_triggers(self.table, self.resource(), "id", kind, &secrets)
     }
 
     fn stamps(&self) -> String {

@@ -110,11 +110,11 @@ pub struct Table {
     pub oid: pg_sys::Oid,
     pub name: String,
     /// Quoted and with its schema.
-    qualified: String,
+    pub(super) qualified: String,
 }
 
 impl Table {
-    fn find(oid: pg_sys::Oid) -> Result<Self> {
+    pub(super) fn find(oid: pg_sys::Oid) -> Result<Self> {
         let found = db::select(
             "select n.nspname::text, c.relname::text
              from pg_catalog.pg_class as c
@@ -236,7 +236,7 @@ impl Table {
     }
 
     /// The record that a column of this table points to.
-    fn record(&self, column: &str) -> Result<Record> {
+    pub(super) fn record(&self, column: &str) -> Result<Record> {
         let found = db::select(
             "select r.relname::text, format('%I.%I', n.nspname, r.relname)
              from pg_catalog.pg_constraint as k
@@ -269,7 +269,7 @@ impl Table {
     }
 
     /// The one text a catalog query about this table gives, if any.
-    fn find_one(&self, query: &'static str) -> Result<Option<String>> {
+    pub(super) fn find_one(&self, query: &'static str) -> Result<Option<String>> {
         db::select(query, &[PgBuiltInOids::OIDOID], &[self.oid.into()], |rows| {
             if rows.is_empty() { Ok(None) } else { Ok(rows.first().get_one::<String>()?) }
         })
@@ -294,6 +294,8 @@ impl Table {
              from pg_catalog.pg_trigger as t
              join pg_catalog.pg_proc as p on p.oid = t.tgfoid
              where t.tgrelid = $1 and p.pronamespace = to_regnamespace('crm_private') and p.proname = 'guard'
+                 -- Parts go by the name of their record.
+                 and split_part(encode(t.tgargs, 'escape'), '\\000', 2) <> 'part'
              limit 1",
         )?;
         let Some(before) = before.filter(|before| *before != self.name) else { return Ok(()) };
@@ -308,7 +310,7 @@ impl Table {
     }
 
     /// Notes on each policy what it says, so that `crm.check_enrollment` sees when it says something else.
-    fn seal(&self) -> Result<()> {
+    pub(super) fn seal(&self) -> Result<()> {
         let comments = self.find_one(
             "select string_agg(format(
                  'comment on policy %I on %s is %L', polname, polrelid::regclass, 'crm_ext ' || md5(concat_ws(
@@ -324,8 +326,14 @@ impl Table {
 
     /// Row level security stays on: a table that is not enrolled shows nothing to the API.
     fn remove(&self) -> Result<()> {
-        let table = &self.qualified;
         let counted = recount::resources_of(self.oid)?;
+        self.detach()?;
+        db::run(&format!("revoke all on table {} from crm_app, crm_multi", self.qualified))?;
+        recount::restart(&counted)
+    }
+
+    /// Drops the triggers and policies of an enrolment.
+    pub(super) fn detach(&self) -> Result<()> {
         let attached = self.find_one(
             "select string_agg(format('drop %s %I on %s', kind, name, $1::regclass), '; ')
              from (
@@ -341,7 +349,7 @@ impl Table {
                  where t.tgrelid = $1 and not t.tgisinternal
                      and p.pronamespace = to_regnamespace('crm_private')
                      and p.proname in (
-                         'guard', 'check_scope', 'normalize', 'stamp', 'count_usage', 'tag_record', 'check_custom_fields', 'keep_custom_values'
+                         'guard', 'check_scope', 'normalize', 'stamp', 'audit', 'count_usage', 'tag_record', 'check_custom_fields', 'keep_custom_values'
                      )
              ) as attached",
         )?;
@@ -353,10 +361,6 @@ impl Table {
                  then to_regclass(split_part(encode(t.tgargs, 'escape'), '\\000', 1)) = $1 end",
         )?;
         db::run(&followed.unwrap_or_default())?;
-        if let Some(statements) = attached {
-            db::run(&statements)?;
-        }
-        db::run(&format!("revoke all on table {table} from crm_app, crm_multi"))?;
-        recount::restart(&counted)
+        db::run(&attached.unwrap_or_default())
     }
 }

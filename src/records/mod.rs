@@ -8,6 +8,7 @@ pub mod guard;
 pub mod hierarchy;
 pub mod normalize;
 pub mod parts;
+pub mod refresh;
 pub mod row;
 pub mod rules;
 pub mod scope;

@@ -14,7 +14,7 @@ use super::guard;
 use super::row::{self, Row, Rows};
 use super::rules::{self, Kind, Rule, Stored};
 use super::states::{self, Writer};
-use crate::db;
+use crate::db::{self, restoring::is_restoring};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, from_pg, to_pg};
 use crate::text::Checked;
@@ -31,6 +31,10 @@ fn normalize<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, Al
 
 fn normalized(trigger: &PgTrigger) -> Result<Row> {
     let Rows { mut new, old } = Rows::of(trigger)?;
+    // It was in this form when it was stored.
+    if is_restoring(trigger) {
+        return Ok(new);
+    }
     let rules = rules_of(trigger)?;
     let writer = match () {
         () if guard::by_foreign_key(trigger) => Writer::Internal,

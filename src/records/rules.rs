@@ -54,6 +54,8 @@ pub enum Kind {
     Since(String, Vec<String>),
     /// and a person who by that is the row's owner.
     Owner,
+    /// What history does not tell. Of any type, and beside another rule for the column.
+    Secret,
 }
 
 /// What is stored: the column's own value and, for some kinds, a second column's.
@@ -96,6 +98,7 @@ impl Rule {
             (Some("locale"), None) => Kind::Locale,
             (Some("kept"), None) => Kind::Kept,
             (Some("owner"), None) => Kind::Owner,
+            (Some("secret"), None) => Kind::Secret,
             _ => return Err(KINDS.into()),
         };
         Self { column, required, kind }.alone(words.next())
@@ -110,13 +113,16 @@ impl Rule {
 
     /// Whether it is about what one text is, and not about several, or about who keeps it.
     pub fn is_text(&self) -> bool {
-        !matches!(self.kind, Kind::Lines(_) | Kind::Kept | Kind::Steps(_) | Kind::Since(..) | Kind::Owner)
+        !matches!(
+            self.kind,
+            Kind::Lines(_) | Kind::Kept | Kind::Steps(_) | Kind::Since(..) | Kind::Owner | Kind::Secret
+        )
     }
 
     /// The type the column must be of; `None`: any.
     pub fn column_type(&self) -> Option<&'static str> {
         match self.kind {
-            Kind::Kept => None,
+            Kind::Kept | Kind::Secret => None,
             Kind::Since(..) => Some("timestamp with time zone"),
             Kind::Owner => Some("uuid"),
             Kind::Lines(_) => Some("text[]"),
@@ -168,7 +174,9 @@ impl Rule {
                 derived = Some((target.clone(), text::phone_e164(&value, country)));
                 value
             }
-            Kind::Lines(_) | Kind::Kept | Kind::Steps(_) | Kind::Since(..) | Kind::Owner => value.to_owned(),
+            Kind::Lines(_) | Kind::Kept | Kind::Steps(_) | Kind::Since(..) | Kind::Owner | Kind::Secret => {
+                value.to_owned()
+            }
         };
         Ok(Stored { value: Some(value), derived })
     }
@@ -188,7 +196,7 @@ pub fn lines(entries: impl Iterator<Item = String>, longest: usize) -> Checked<V
 
 const KINDS: &str = "the kinds are: line <max>, text <max>, html <max>, email, phone <column>, domain, url, code <letters>, \
     country, currency, color, key, mime, rrule, time_zone, locale, lines <max>, kept, steps *:<state>… <state>:<state>,…, \
-    since <column> <value>,… (or *), owner";
+    since <column> <value>,… (or *), owner, secret";
 
 fn since(column: Option<&str>, values: Option<&str>) -> Option<Kind> {
     let values = match values? {
@@ -243,6 +251,7 @@ mod tests {
         let kind = |rule: &str| Rule::parse(rule).unwrap().kind;
         assert_eq!(kind("a since b c,d"), Kind::Since("b".into(), vec!["c".into(), "d".into()]));
         assert_eq!(kind("a since b *"), Kind::Since("b".into(), vec![]));
+        assert_eq!(kind("a secret"), Kind::Secret);
         assert!(matches!(kind("status steps *:a a:b b:"), Kind::Steps(_)));
     }
 

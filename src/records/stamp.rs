@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 
 use super::row::{self, Row, Rows};
 use super::{guard, parts};
+use crate::db::restoring::is_restoring;
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, to_pg};
 
@@ -20,6 +21,7 @@ fn stamped(trigger: &PgTrigger) -> Result<Row> {
     let principal = Principal::current();
     let now = transaction_time();
     match &old {
+        None if is_restoring(trigger) => stamp_return(&mut new, principal.as_deref(), now)?,
         None => stamp_insert(&mut new, principal.as_deref(), now)?,
         Some(old) => stamp_update(&mut new, old, principal.as_deref(), now)?,
     }
@@ -61,6 +63,12 @@ fn stamp_insert(new: &mut Row, principal: Option<&Principal>, now: TimestampWith
         }
     }
     Ok(())
+}
+
+/// It comes back as it was, but for who brought it back.
+fn stamp_return(new: &mut Row, principal: Option<&Principal>, now: TimestampWithTimeZone) -> Result<()> {
+    new.set("updated_at", Some(now))?;
+    new.set("updated_by", principal.and_then(|principal| principal.user_id).map(to_pg))
 }
 
 fn stamp_update(new: &mut Row, old: &Row, principal: Option<&Principal>, now: TimestampWithTimeZone) -> Result<()> {

@@ -1,135 +1,202 @@
 #!/usr/bin/env bash
-# A dump brings everything back: rows, policies, grants, owners, triggers, functions, and what the DBA added; as custom
-# format with parallel jobs, as a plain script, and data only; dumped by the DBA who has none of a superuser's rights and
-# by a superuser, restored by a superuser into the same cluster and into a fresh one.
+# A dump in any form brings everything back: rows, policies, rights, owners, triggers, functions, and what the DBA added; dumped by
+# the DBA who has none of a superuser's rights, restored by that DBA and by a superuser, into the same cluster and into fresh ones.
 
-source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
-
-# ---------------------------------------------------------------------------------------------- what is dumped
+source "$(dirname "${BASH_SOURCE[0]}")/dump_restore.bash"
 
 new_cluster old
-sql postgres -c 'create role dba login' -c 'create database crm owner dba'
-sql_as dba crm -c 'create extension crm_ext'
-sql_as dba crm -c "select crm.load_demo('demo password')" >/dev/null
-sql crm >/dev/null <<'SQL'
-select crm.register(format('person%s@example.com', n), 'some password', format('Organization %s', n % 3)) from generate_series(1, 4) as n;
-update crm.organizations set country = 'DE' where slug = 'demo';
-select crm.rotate_signing_key('ES256');
-SQL
-token=$(sql crm -c "select crm.login('owner@demo.example', 'demo password')->>'access_token'")
-sql_as dba crm -c "select crm.rotate_signing_key('EdDSA')" >/dev/null
-sql crm >/dev/null <<SQL
-begin;
-set local role crm_app;
-select crm.authenticate('$token');
-insert into crm.contacts (last_name, phone, tags, description) values ('National', '030 123456', '{vip,Key account}', e'two\nlines; \\\\ \\t "quoted" ''and'' ünïcödé 😀');
-update crm.contacts set title = 'changed' where external_id like 'demo-contact-1%';
-delete from crm.contacts where external_id = 'demo-contact-15';
-commit;
-SQL
-sql_as dba crm >/dev/null <<'SQL'
-alter table crm.contacts add column shoe_size integer default 42, add constraint contacts_shoe_size_check check (shoe_size > 0);
-create index contacts_org_id_shoe_size_idx on crm.contacts (org_id, shoe_size);
-comment on column crm.contacts.shoe_size is 'European.';
-create table crm.vehicles (
-    org_id uuid not null default crm.current_org_id(),
-    id uuid not null default crm.uuid_v7(),
-    plate text,
-    primary key (org_id, id),
-    foreign key (org_id) references crm.organizations (id) on delete cascade
-);
-comment on table crm.vehicles is 'The DBA''s own.';
-select crm.enroll('crm.vehicles', array['plate line 10']);
-grant select on crm.vehicles to crm_service;
-SQL
-sql crm -c "insert into crm.vehicles (org_id, plate) select id, slug from crm.organizations where length(slug) <= 10"
-rows crm >"$work/old.rows"
-snapshot crm >"$work/old.snapshot"
+make_original
 
-works 'the DBA dumps in custom format' pg pg_dump -U dba --role=crm_backup -Fc -f "$work/custom" crm
-works 'and as a plain script' pg pg_dump -U dba --role=crm_backup -f "$work/plain.sql" crm
+# ---------------------------------------------------------------------------------------------- dumps
+
+# dump SENTENCE FILE [pg_dump arguments]: as the DBA, and without a word.
+dump() {
+    local sentence=$1 file=$2
+    shift 2
+    works "the DBA dumps $sentence" pg pg_dump -U dba --role=crm_backup -f "$work/$file" "$@" crm
+}
+dump 'in custom format' custom -Fc
+dump 'as a directory, four tables at a time' directory -Fd -j4
+dump 'as a tar file' tar -Ft
+dump 'as a script' script.sql
+dump 'as a script of INSERT' inserts.sql --inserts
+dump 'as a script of INSERT with columns' columns.sql --column-inserts --rows-per-insert=50
+dump 'as a script that drops first' clean.sql --clean --if-exists
+dump 'what comes before the data' pre_data.sql --section=pre-data
+dump 'the data' data.sql --section=data
+dump 'what comes after the data' post_data.sql --section=post-data
+dump 'definitions alone' schema.sql --schema-only
+works 'a superuser dumps as a script' pg pg_dump -U postgres -f "$work/superuser.sql" crm
+# Each has a random word of its own for \restrict.
+same 'which is the same as that of the DBA' <(grep -v restrict "$work/script.sql") <(grep -v restrict "$work/superuser.sql")
+works 'a superuser dumps the roles' pg pg_dumpall -U postgres --globals-only -f "$work/globals.sql"
 # pg_dump warns of accounts that point to accounts.
-pg pg_dump -U dba --role=crm_backup --data-only --disable-triggers -f "$work/data.sql" crm 2>/dev/null
-pg pg_dump -U dba --role=crm_backup --data-only -f "$work/data_with_triggers.sql" crm 2>/dev/null
+pg pg_dump -U dba --role=crm_backup --data-only -f "$work/data_only.sql" crm 2>/dev/null
+
+refused 'without --role the DBA dumps nothing: row level security binds the tables'\'' owner' 'row-level security' \
+    pg pg_dump -U dba -f "$work/refused.sql" crm
+is 'the dump brings the extension by its name' "$(grep -c 'CREATE EXTENSION IF NOT EXISTS crm_ext' "$work/script.sql")" 1
 functions_of_tables='ON FUNCTION crm\.(parent|subsidiaries)\('
-works 'a superuser dumps as a directory, in parallel' pg pg_dump -U postgres -Fd -j 4 -f "$work/directory" crm
-is 'the dump brings the extension by its name' "$(grep -c 'CREATE EXTENSION IF NOT EXISTS crm_ext' "$work/plain.sql")" 1
-is 'nor repeats the rights of the extension, which only a superuser could give again' "$(grep -E '^(GRANT|REVOKE).* ON (FUNCTION|SCHEMA) ' "$work/plain.sql" | grep -vE "$functions_of_tables")" ''
-is 'but those of the functions of accounts' "$(grep -cE "^(GRANT|REVOKE).* $functions_of_tables" "$work/plain.sql")" 6
+is 'nor repeats the rights of the extension, which only a superuser could give again' \
+    "$(grep -E '^(GRANT|REVOKE).* ON (FUNCTION|SCHEMA) ' "$work/script.sql" | grep -vE "$functions_of_tables")" ''
+is 'but those of the functions of accounts' "$(grep -cE "^(GRANT|REVOKE).* $functions_of_tables" "$work/script.sql")" 6
+is 'and no event trigger, which only a superuser could make' "$(grep -c 'EVENT TRIGGER' "$work/script.sql")" 0
 
-# ---------------------------------------------------------------------------------------------- the same, in its new place
+remember crm
 
-# same_as_before DATABASE WHERE
-same_as_before() {
-    rows "$1" >"$work/new.rows"
-    snapshot "$1" >"$work/new.snapshot"
-    same "$2: every row is there, and no other" "$work/old.rows" "$work/new.rows"
-    same "$2: tables, policies, rights, owners, triggers and functions are the same" "$work/old.snapshot" "$work/new.snapshot"
-    is "$2: a password still logs in" \
-        "$(sql "$1" -c "select crm.login('owner@demo.example', 'demo password')#>>'{organization,slug}'")" demo
-    is "$2: an old token is still good" \
-        "$(sql "$1" -c "begin; set local role crm_app; select crm.authenticate('$token')->>'role'; commit")" owner
-    is "$2: and sees what it saw" "$(sql "$1" -c "begin; set local role crm_app; do \$\$ begin perform crm.authenticate('$token'); end \$\$;
-        select count(*) || ' of ' || min(shoe_size) from crm.contacts; commit")" '60 of 42'
+# ---------------------------------------------------------------------------------------------- restores
+
+# What follows takes the role that restores, then what the form needs: all of it fails at the first error.
+archive() { pg pg_restore -U "$1" -d "$database" "${@:3}" "$work/$2"; }
+script() { sql_as "$1" "$database" -o /dev/null "${@:3}" -f "$work/$2"; }
+sections() {
+    archive "$1" "$2" --section=pre-data
+    archive "$1" "$2" --section=data -j4
+    archive "$1" "$2" --section=post-data "${@:3}"
+}
+section_scripts() {
+    script "$1" pre_data.sql
+    script "$1" data.sql
+    script "$1" post_data.sql
+}
+definitions_then_data() { script "$1" schema.sql && script "$1" data_only.sql; }
+# The CRM's triggers leave what a dump brings as it is; the DBA's own have to be kept from it.
+with_triggers() {
+    script "$1" schema.sql
+    sql_as "$1" "$database" -c 'alter table crm.contacts disable trigger _950_note'
+    script "$1" data_only.sql
+    sql_as "$1" "$database" -c 'alter table crm.contacts enable trigger _950_note'
+}
+# No trigger at work, and no foreign key.
+as_replica() {
+    archive "$1" "$2" --schema-only
+    options='-c session_replication_role=replica' archive "$1" "$2" --data-only "${@:3}"
+}
+# pg_restore enables all triggers afterwards, also those that were disabled or are to fire always: they are made anew.
+triggers_disabled() {
+    archive "$1" "$2" --schema-only
+    archive "$1" "$2" --data-only --disable-triggers
+    pg pg_restore --list "$work/$2" | grep ' TRIGGER ' >"$work/triggers"
+    archive "$1" "$2" --clean --if-exists --use-list="$work/triggers"
+}
+twice() {
+    "$2" "$1" "${@:3}"
+    "$2" "$1" "${@:3}"
+}
+# Into a CRM just installed, whose own rows have to go first.
+into_installed() {
+    sql_as dba "$database" -c 'create extension crm_ext' -f "$LIFECYCLE/additions.sql" >/dev/null
+    sql_as dba "$database" -c 'alter table public.notes drop constraint notes_org_id_fkey' -f "$LIFECYCLE/empty.sql" \
+        -c 'alter table public.notes add foreign key (org_id) references crm.organizations (id)'
+    options='-c session_replication_role=replica' script "$1" data_only.sql
 }
 
-new_database() { sql postgres -c "create database $1 owner dba"; }
+# form ROLE SENTENCE COMMAND…: into a new database of the DBA's.
+forms=0
+form() {
+    local role=$1 sentence="$2, by $1" command=$3
+    shift 3
+    database=form_$((forms += 1))
+    sql postgres -c "create database $database owner dba"
+    works "$sentence: restores without a word" "$command" "$role" "$@"
+    as_before "$database" "$sentence"
+    sql postgres -c "drop database $database"
+}
 
-new_database custom
-works 'a superuser restores the custom format with four jobs' pg pg_restore -U postgres -j 4 -d custom "$work/custom"
-same_as_before custom 'custom format, superuser'
+for role in dba postgres; do
+    form "$role" 'script' script script.sql
+    form "$role" 'script, one transaction' script script.sql -1
+    form "$role" 'script that drops first, twice' twice script clean.sql
+    form "$role" 'script of INSERT' script inserts.sql
+    form "$role" 'script of INSERT with columns' script columns.sql
+    form "$role" 'custom format' archive custom
+    form "$role" 'custom format, one transaction' archive custom -1
+    form "$role" 'custom format, drops first, one transaction' archive custom --clean --if-exists -1
+    form "$role" 'custom format, drops first, twice' twice archive custom --clean --if-exists
+    form "$role" 'tar file' archive tar
+    form "$role" 'sections, the data four tables at a time' sections directory
+    form "$role" 'scripts of sections' section_scripts
+done
+form postgres 'custom format, four jobs' archive custom -j4
+form postgres 'directory, four jobs' archive directory -j4
+form postgres 'sections, four jobs' sections directory -j4
+form postgres 'definitions, then data' with_triggers
+form postgres 'definitions, then data as a replica, four tables at a time' as_replica custom -j4
+form postgres 'definitions, then data with triggers disabled' triggers_disabled custom
+form postgres 'data into an installed CRM' into_installed
 
-new_database directory
-works 'a superuser restores the directory with four jobs' pg pg_restore -U postgres -j 4 -d directory "$work/directory"
-same_as_before directory 'directory, superuser'
+# ---------------------------------------------------------------------------------------------- what does not go
 
-new_database plain
-works 'a superuser runs the plain script' sql plain -o /dev/null -f "$work/plain.sql"
-same_as_before plain 'plain script, superuser'
+# cannot SENTENCE PATTERN ROLE COMMAND…: into a new database of the DBA's.
+cannot() {
+    database=form_$((forms += 1))
+    sql postgres -c "create database $database owner ${owner:-dba}"
+    refused "$@"
+}
+cannot 'the DBA cannot have several jobs make keys: PostgreSQL checks them past no forced row level security' 'would be affected by row-level security policy' \
+    archive dba custom -j4
+cannot 'nor load data where the definitions, row level security among them, are there already' 'would be affected by row-level security policy' \
+    definitions_then_data dba
+cannot 'nor restore as crm_owner, which may not create in the database' 'permission denied to create extension' archive dba custom --role=crm_owner
+owner=other_dba cannot 'a DBA who could connect to the original and does not administer it restores nothing' 'permission denied for schema crm' \
+    script other_dba script.sql
 
-new_database data_only
-sql_as dba data_only -c 'create extension crm_ext' 2>/dev/null
-sql data_only >/dev/null <<'SQL'
-set session_replication_role = replica;
-delete from crm_private.signing_keys;
-delete from crm_private.settings;
-delete from crm_private.identity_providers;
-delete from crm_private.schema_version;
-delete from crm.plans;
-delete from crm.permissions;
-delete from crm.built_in_permissions;
-delete from crm.built_in_roles;
-alter table crm.contacts add column shoe_size integer default 42, add constraint contacts_shoe_size_check check (shoe_size > 0);
-SQL
-sed '/^COPY crm.vehicles/,/^\\\.$/d; /TABLE crm.vehicles/d' "$work/data.sql" >"$work/data_without_vehicles.sql"
-works 'a superuser loads data only, with triggers disabled' sql data_only -o /dev/null -f "$work/data_without_vehicles.sql"
-rows data_only >"$work/new.rows"
-same 'data only: every row is there, and no other' <(sed '/^== crm.vehicles/,/^== /{/^== crm.vehicles/d;/^== /!d}' "$work/old.rows") "$work/new.rows"
-sql data_only -c 'truncate crm.organizations, crm.users cascade' -c 'delete from crm.plans' -c 'delete from crm_private.signing_keys' -c 'delete from crm_private.settings' \
-    -c 'delete from crm.permissions' -c 'delete from crm.built_in_permissions' -c 'delete from crm.built_in_roles' -c 'delete from crm_private.schema_version' -c 'delete from crm_private.identity_providers' -c 'delete from crm_private.messages'
-sed '/^COPY crm.vehicles/,/^\\\.$/d' "$work/data_with_triggers.sql" >"$work/data_without_vehicles.sql"
-works 'a superuser loads data only, with triggers enabled' sql data_only -o /dev/null -f "$work/data_without_vehicles.sql"
-rows data_only >"$work/new.rows"
-same 'data only, with triggers: every row is there, and none is changed' \
-    <(sed '/^== crm.vehicles/,/^== /{/^== crm.vehicles/d;/^== /!d}' "$work/old.rows") "$work/new.rows"
+database=no_owner
+sql postgres -c "create database $database owner dba"
+works 'the DBA restores without owners' archive dba custom --no-owner
+rows "$database" >"$work/rows.new"
+same 'without owners: every row is there' "$work/rows" "$work/rows.new"
+is 'but the tables belong to who restored' "$(sql "$database" -c "select distinct relowner::regrole from pg_class where relnamespace = 'crm'::regnamespace and relkind = 'r'")" dba
+works 'and are given back' sql_as dba "$database" -f "$LIFECYCLE/owners.sql"
+is 'so that none is left' "$(sql "$database" -c "select distinct relowner::regrole from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)")" crm_owner
+answers "$database" >"$work/answers.new"
+same 'and all of it goes on' "$work/answers" "$work/answers.new"
+database=no_privileges
+sql postgres -c "create database $database owner dba"
+works 'the DBA restores without privileges' archive dba custom --no-privileges
+rows "$database" >"$work/rows.new"
+same 'without privileges: every row is there' "$work/rows" "$work/rows.new"
+refused 'but nobody may read it' 'permission denied for table contacts' sql "$database" -c 'set role crm_app' -c 'select from crm.contacts'
 
-# ---------------------------------------------------------------------------------------------- a fresh cluster
+# ---------------------------------------------------------------------------------------------- in the place of the original
+
+waiting=$(sql crm -c 'select count(*) from crm_private.messages where finished_at is null and expires_at > now()')
+is 'messages wait' "$((waiting > 0))" 1
+database=crm
+works 'the DBA restores over the original, which went on' archive dba custom --clean --if-exists -1
+as_before crm 'over the original'
+is 'the DBA binds it' "$(sql_as dba crm -c 'select crm.bind_deployment()')" t
+is 'over the original, bound: what waits is handed out' "$(claimed crm)" "$waiting"
+
+# ---------------------------------------------------------------------------------------------- fresh clusters
+
+members="select string_agg(roleid::regrole || ' to ' || member::regrole, ', ' order by roleid::regrole::text, member::regrole::text)
+    from pg_auth_members where roleid::regrole::text like 'crm\_%'"
+members_before=$(sql postgres -c "$members")
 
 new_cluster fresh
 sql postgres -c 'create role dba login'
+form dba 'on a fresh cluster, custom format' archive custom
+is 'on a fresh cluster: the extension makes the roles, and the DBA their member' "$(sql postgres -c "$members")" "$members_before"
+form postgres 'on a fresh cluster, directory, four jobs' archive directory -j4
 
-new_database custom
-works 'on a fresh cluster a superuser restores with four jobs' pg pg_restore -U postgres -j 4 -d custom "$work/custom"
-same_as_before custom 'fresh cluster, superuser'
-is 'the roles are made by the extension' "$(sql postgres -c "select count(*) from pg_roles where rolname like 'crm\_%'")" 10
+new_cluster with_roles
+# It repeats the role of initdb.
+is 'a dump of the roles is restored' "$(pg psql -X -q -U postgres -d postgres -f "$work/globals.sql" 2>&1 >/dev/null | grep -v 'role "postgres" already exists')" ''
+is 'with its roles: who is a member of what is the same' "$(sql postgres -c "$members")" "$members_before"
+form dba 'on a fresh cluster with its roles, script' script script.sql
+form postgres 'on a fresh cluster with its roles, custom format, four jobs' archive custom -j4
+database=postgres
+works 'a superuser restores with the database itself' archive postgres custom --create
+as_before crm 'with the database itself'
 
-new_cluster freshest
-sql postgres -c 'create role dba login' -c 'create role guest'
+new_cluster careless
+sql postgres -c 'create role dba login' -c 'create role guest' -c 'create database careless owner dba'
 # Careless defaults of the new place: rights on tables come with the dump, so PostgreSQL adds these; rows stay unseen.
-new_database careless
+database=careless
 sql careless -c 'alter default privileges grant all on functions to public' -c 'alter default privileges grant all on schemas to public' \
     -c 'alter default privileges grant all on tables to public'
-works 'a superuser restores where default privileges give everything to everybody' pg pg_restore -U postgres -j 4 -d careless "$work/custom"
+works 'a superuser restores where default privileges give everything to everybody' archive postgres custom -j4
 is 'no schema and no function is open to everybody' "$(sql careless -c "
     select count(*) from pg_proc as p
     where p.pronamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and has_function_privilege('guest', p.oid, 'execute')

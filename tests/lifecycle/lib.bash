@@ -21,8 +21,13 @@ trap 'exit 130' INT TERM HUP
 
 # new_cluster NAME: makes it, starts it, and works with it from there.
 new_cluster() {
+    cluster_init "$work/$1" --no-sync
+    run_cluster "$1"
+}
+
+# run_cluster NAME: one whose files are there.
+run_cluster() {
     cluster=$1
-    cluster_init "$work/$cluster" --no-sync
     cluster_port[$cluster]=$(free_port)
     CLUSTER_LOG=$work/$cluster.log cluster_start "$work/$cluster" "${cluster_port[$cluster]}" -c fsync=off -c full_page_writes=off
     cluster_process[$cluster]=$CLUSTER_PID
@@ -59,7 +64,7 @@ is() {
 # same SENTENCE FILE FILE
 same() {
     local difference
-    if difference=$(diff "$2" "$3"); then ok "$1"; else failed "$1" "$(head -n 40 <<<"$difference")"; fi
+    if difference=$(diff "$2" "$3"); then ok "$1"; else failed "$1" "$(head -n 40 <<<"$difference" | cut -c 1-300)"; fi
 }
 
 # works SENTENCE COMMAND…: it succeeds, and without a word on standard error.
@@ -84,14 +89,16 @@ refused() {
 
 snapshot() { sql "$1" -f "$LIFECYCLE/snapshot.sql"; }
 
-# Every table's rows as text, in one order.
+# Every table's rows as text, the DBA's own among them, in one order; and where the sequences are.
 rows() {
-    local table
-    for table in $(sql "$1" -c "select oid::regclass from pg_class where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
-        and relkind = 'r' order by oid::regclass::text"); do
-        say "== $table"
-        sql "$1" -c "select t from $table as t order by t::text collate \"C\""
-    done
+    sql "$1" <<'SQL'
+select format('select %L || t::text from only %s as t order by t::text collate "C"', c.oid::regclass || ' ', c.oid::regclass)
+from pg_class as c
+where c.relnamespace in (select oid from pg_namespace where nspname in ('crm', 'crm_private', 'public')) and c.relkind = 'r'
+order by c.oid::regclass::text collate "C"
+\gexec
+select format('%I.%I %s', schemaname, sequencename, last_value) from pg_sequences order by schemaname, sequencename;
+SQL
 }
 
 finish() {

@@ -105,7 +105,7 @@ select tests.act_as('tests_dba_of_enroll');
 select is(tests.outcome($$select crm.enroll('crm.vehicles')$$, undo => false), '1 rows', 'enrolling again is possible');
 select is((select count(*) from pg_policy where polrelid = 'crm.vehicles'::regclass), 8::bigint, 'and makes nothing twice');
 select is(
-    (select array_agg(tgname::text order by tgname) from pg_trigger where tgrelid = 'crm.vehicles'::regclass and not tgisinternal), '{_300_guard,_400_scope,_500_stamp,_800_count_delete,_800_count_insert,_800_count_truncate}',
+    (select array_agg(tgname::text order by tgname) from pg_trigger where tgrelid = 'crm.vehicles'::regclass and not tgisinternal), '{_300_guard,_400_scope,_500_stamp,_700_audit_delete,_700_audit_insert,_700_audit_truncate,_700_audit_update,_800_count_delete,_800_count_insert,_800_count_truncate}',
     'the rules are the new ones: none'
 );
 select is(

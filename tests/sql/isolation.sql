@@ -120,7 +120,7 @@ from (values
 ) as forms (target, column_name, value), (values ('Borg', 'secret_borg'), ('Acme', 'own_acme')) as organizations (organization, word);
 insert into tests.forms values
     ('crm.daily_metrics', 'day', null, '2026-01-02'), ('crm.tickets', 'number', null, '2'), ('crm.messages', 'channel', null, 'email'), ('crm.saved_filters', 'entity', null, 'contacts'),
-    ('crm.number_series', 'kind', null, 'ticket'),
+    ('crm.number_series', 'kind', null, 'ticket'), ('crm.audit_transactions', 'position', null, '99'),
     ('crm.contact_emails', 'email', 'Borg', 'secret-borg@home.example'), ('crm.contact_emails', 'email', 'Acme', 'own-acme@home.example'),
     ('crm.contact_phones', 'phone', 'Borg', '+1 650 253 0000'), ('crm.contact_phones', 'phone', 'Acme', '+1 650 253 0001'),
     ('crm.leads', 'company', 'Borg', 'secret-borg'), ('crm.leads', 'company', 'Acme', 'own-acme'), ('crm.pipeline_stages', 'kind', null, 'open');
@@ -194,8 +194,20 @@ insert into crm.invoice_items (org_id, invoice_id, description, unit_price) sele
 update crm.invoices set status = 'sent' where billing_name = 'Customer';
 insert into crm.payments (org_id, invoice_id, amount) select org_id, id, 1 from crm.invoices where billing_name = 'Customer';
 select tests.fill('crm.payments', 'Borg', 'secret-borg') and tests.fill('crm.payments', 'Acme', 'own-acme');
+-- What was deleted has been somebody's, too.
+insert into crm.tasks (org_id, title)
+select org_id, case name when 'Borg' then 'secret-borg deleted' else 'own-acme deleted' end from tests.organizations where name in ('Acme', 'Borg');
+delete from crm.tasks where title like '% deleted';
 set local session_replication_role = replica;
 update crm.number_series set last_number = 0;
+-- Of all that filling left in history, a few entries of each; its transactions come with a commit.
+delete from crm.audit_log as l where l.id not in (
+    select newest.id
+    from tests.organizations as o
+    cross join lateral (select id from crm.audit_log where org_id = tests.org_id(o.name) and entity = 'contacts' order by id desc limit 5) as newest
+);
+insert into crm.audit_transactions (org_id, id, created_at, entries, request_id, salt, content_hash)
+select tests.org_id(word), gen_random_uuid(), now(), 1, secret, '\x00', '\x00' from (values ('Borg', 'secret-borg'), ('Acme', 'own-acme')) as both_words (word, secret);
 set local session_replication_role = origin;
 select is_empty(
     $$select target from tests.tables where tests.row_of(target, 'Borg') is null or tests.row_of(target, 'Acme') is null$$,

@@ -57,6 +57,8 @@ select crm.enroll('crm.orders', array[
 ]);
 select crm.enroll('crm.order_lines', array['title line 100'], part_of => 'order_id');
 select crm.enroll('crm.order_events', part_of => 'order_id', read_only => true);
+-- A second time, which changes no permission of the record's.
+select crm.enroll('crm.order_events', part_of => 'order_id', read_only => true);
 
 -- Enrolment ---------------------------------------------------------------------------------------------------------
 

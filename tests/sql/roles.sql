@@ -401,6 +401,8 @@ insert into tests.calls values
     ('api_keys.delete', 'crm.revoke_api_key(gen_random_uuid())'),
     ('tags.update', 'crm.rename_tag(''spare'', ''other'')'),
     ('tags.delete', 'crm.merge_tags(''{spare}'', ''spare'')'),
+    ('audit.read', 'crm.audit_checkpoint()'),
+    ('audit.erase', 'crm.erase_person(''contacts'', (select id from crm.contacts limit 1), dry_run => true)'),
     ('access.read', 'crm.explain_access(tests.user_id(''sales_mate''), ''contacts'')');
 grant select on tests.calls to public;
 select is_empty(
@@ -425,7 +427,7 @@ end
 $$;
 select is(had, wanted, cell) from tests.results where had is distinct from wanted order by cell;
 select is(
-    (select count(*) from tests.results where had = wanted), 11 * 6::bigint,
+    (select count(*) from tests.results where had = wanted), 13 * 6::bigint,
     'members, invitations, keys, tags and explanations are there for whom the document says'
 );
 -- In one organization at a time. Everybody may leave.

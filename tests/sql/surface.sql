@@ -68,10 +68,20 @@ insert into tests.functions values
     ('crm.all_scope_org_ids(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
     ('crm.authenticate(text)', 'volatile', 'unsafe', 'invoker', '{crm_app,crm_multi}'),
     ('crm.authenticate_api_key(text)', 'volatile', 'unsafe', 'invoker', '{crm_app,crm_service}'),
+    ('crm.bind_deployment()', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
+    ('crm.unbind_deployment()', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
     ('crm.cancel_organization(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.change_password(text,text)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.check_enrollment()', 'stable', 'restricted', 'definer', '{crm_admin,crm_owner}'),
     ('crm.check_usage()', 'stable', 'unsafe', 'definer', '{crm_admin}'),
+    ('crm.verify_audit(uuid,jsonb)', 'stable', 'restricted', 'definer', '{crm_admin,crm_app}'),
+    ('crm.audit_checkpoint(uuid)', 'stable', 'restricted', 'definer', '{crm_admin,crm_app}'),
+    ('crm.erase_person(text,uuid,text[],boolean)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
+    ('crm.maintain_audit(integer)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_worker}'),
+    ('crm_private.audit()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
+    ('crm_private.append_only()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.keep_history(regclass,text,text[])', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.make_audit_partitions()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm.claim_messages(integer,interval)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
     ('crm.claim_oauth_exchanges(integer,interval)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
     ('crm.clear_expired(integer)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_worker}'),
@@ -81,8 +91,19 @@ insert into tests.functions values
     ('crm.create_organization(text,text,text,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.create_platform_key(text,text[],timestamp with time zone)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
     ('crm.create_user(text,text,text,text,uuid,text,boolean)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
+    ('crm.doctor()', 'stable', 'unsafe', 'definer', '{crm_admin}'),
+    ('crm.health()', 'stable', 'unsafe', 'definer', '{crm_admin,crm_anon,crm_app,crm_multi,crm_service,crm_worker}'),
     ('crm.drop_custom_field_index(text,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_owner}'),
     ('crm.index_custom_field(text,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_owner}'),
+    ('crm.readable_resource_keys(text)', 'stable', 'restricted', 'invoker', '{crm_multi}'),
+    ('crm.readable_resources(text)', 'stable', 'restricted', 'invoker', '{crm_app}'),
+    ('crm.record_at(text,uuid,timestamp with time zone)', 'stable', 'unsafe', 'definer', '{crm_app,crm_multi}'),
+    ('crm.record_history(text,uuid,uuid,integer)', 'stable', 'restricted', 'definer', '{crm_app,crm_multi}'),
+    ('crm.restore_record(text,uuid,integer)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
+    ('crm.team_keys()', 'stable', 'restricted', 'invoker', '{crm_multi}'),
+    ('crm.team_user_ids()', 'stable', 'restricted', 'invoker', '{crm_app}'),
+    ('crm.transaction_id()', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
+    ('crm.undo(uuid,text,boolean)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.rename_custom_field_option(uuid,text,text)', 'volatile', 'unsafe', 'invoker', '{crm_app}'),
     ('crm_private.apply_custom_field()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.check_custom_field()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
@@ -177,6 +198,7 @@ insert into tests.functions values
     ('crm_private.follow_tag()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.find_slug()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.guard()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.guard_drop()', 'volatile', 'unsafe', 'invoker', '{}'),
     ('crm_private.guard_profile()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.guard_series()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.install()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
@@ -197,7 +219,10 @@ insert into tests.functions values
     ('crm_private.settle_invoices()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.stamp()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.sum_lines()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
-    ('crm_private.swap_address()', 'volatile', 'unsafe', 'invoker', '{crm_owner}');
+    ('crm_private.swap_address()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    -- Of a superuser alone, whose scripts of updates call it.
+    ('crm_private.upgrade()', 'volatile', 'unsafe', 'invoker', '{}'),
+    ('crm_private.upgrade_tables()', 'volatile', 'unsafe', 'invoker', '{crm_owner}');
 
 select set_eq(
     $$select p.oid::regprocedure::text as signature,
@@ -318,6 +343,13 @@ insert into tests.grants values
     ('crm.contacts', 'crm_app', 'select, insert, update, delete'),
     ('crm.contacts', 'crm_backup', 'select'),
     ('crm.contacts', 'crm_multi', 'select, insert, update, delete'),
+    ('crm.deleted_records', 'crm_app', 'select'),
+    ('crm.deleted_records', 'crm_backup', 'select'),
+    ('crm.deleted_records', 'crm_definer', 'select, delete'),
+    ('crm.deleted_records', 'crm_multi', 'select'),
+    ('crm.trash', 'crm_app', 'select'),
+    ('crm.trash', 'crm_backup', 'select'),
+    ('crm.trash', 'crm_multi', 'select'),
     ('crm.custom_fields', 'crm_app', 'select, insert, update, delete'),
     ('crm.custom_fields', 'crm_backup', 'select'),
     ('crm.custom_fields', 'crm_definer', 'select'),
@@ -377,6 +409,8 @@ insert into tests.grants values
     ('crm_private.api_keys', 'crm_backup', 'select'),
     ('crm_private.api_keys', 'crm_definer', 'select, insert, update'),
     ('crm_private.identity_changes', 'crm_backup', 'select'),
+    ('crm_private.deployments', 'crm_backup', 'select'),
+    ('crm_private.deployments', 'crm_definer', 'select, insert, update'),
     ('crm_private.identity_providers', 'crm_backup', 'select'),
     ('crm_private.identity_providers', 'crm_definer', 'select, update'),
     ('crm_private.invitations', 'crm_backup', 'select'),
@@ -408,6 +442,14 @@ insert into tests.grants values
     ('crm_private.usage', 'crm_backup', 'select'),
     ('crm_private.usage', 'crm_definer', 'select, insert, update, delete'),
     ('crm_private.usage_deltas', 'crm_backup', 'select'),
+    ('crm.audit_log', 'crm_app', 'select'),
+    ('crm.audit_log', 'crm_multi', 'select'),
+    ('crm.audit_log', 'crm_backup', 'select'),
+    ('crm.audit_log', 'crm_definer', 'select, update, delete'),
+    ('crm.audit_transactions', 'crm_app', 'select'),
+    ('crm.audit_transactions', 'crm_multi', 'select'),
+    ('crm.audit_transactions', 'crm_backup', 'select'),
+    ('crm.audit_transactions', 'crm_definer', 'select, update, delete'),
     ('crm_private.usage_deltas', 'crm_definer', 'select, insert, update, delete'),
     ('crm_private.user_identities', 'crm_backup', 'select'),
     ('crm_private.user_identities', 'crm_definer', 'select, insert, delete');
@@ -421,6 +463,8 @@ select set_eq(
       where c.relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and a.grantee <> c.relowner
       group by c.oid, a.grantee$$,
     $$select * from tests.grants
+      union all
+      select inhrelid::regclass::text, 'crm_backup', 'select' from pg_inherits where inhparent = 'crm.audit_log'::regclass
       union all
       select 'crm.' || target, grantee, case when kind like 'read only%' or grantee = 'crm_backup' then 'select' else 'select, insert, update, delete' end
       from tests.enrolled cross join unnest('{crm_app,crm_backup,crm_multi}'::text[]) as grantee
@@ -449,9 +493,9 @@ select set_eq(
 select set_eq(
     $$select oid::regclass, relkind
       from pg_class
-      where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and relkind not in ('r', 'i')$$,
-    $$values ('crm.companies'::regclass, 'v'::"char"), ('crm.opportunities', 'v'), ('crm.tenants', 'v')$$,
-    'there are tables and indexes, and no other relations but these views'
+      where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and relkind not in ('r', 'i', 'I')$$,
+    $$values ('crm.audit_log'::regclass, 'p'::"char"), ('crm.companies', 'v'), ('crm.opportunities', 'v'), ('crm.tenants', 'v'), ('crm.trash', 'v')$$,
+    'there are tables and indexes, and no other relations but a partitioned table and these views'
 );
 select is_empty(
     $$select oid::regclass as relation, relowner::regrole as owner
@@ -462,7 +506,7 @@ select is_empty(
 select is_empty(
     $$select oid::regclass
       from pg_class
-      where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and relkind = 'r'
+      where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and relkind in ('r', 'p')
           and not (relrowsecurity and relforcerowsecurity)$$,
     'row level security is on and forced everywhere'
 );
@@ -502,7 +546,7 @@ select set_eq(
       from tests.enrolled, unnest('{select,insert,update,delete}'::text[]) as command, unnest('{app,multi}'::text[]) as who
       union all
       select format('crm.%s', target), format('%s_select_%s', target, who), 'select', array['crm_' || who]
-      from unnest('{organizations,users,memberships}'::text[]) as target, unnest('{app,multi}'::text[]) as who
+      from unnest('{organizations,users,memberships,audit_log,audit_transactions}'::text[]) as target, unnest('{app,multi}'::text[]) as who
       union all
       select format('crm.%s', target), format('%s_select_app', target), 'select', '{crm_app}'
       from unnest('{permissions,built_in_roles,built_in_permissions}'::text[]) as target
@@ -511,11 +555,14 @@ select set_eq(
       from unnest('{organizations,users}'::text[]) as target, unnest('{app,multi}'::text[]) as who
       union all
       select target, format('%s_all_definer', split_part(target, '.', 2)), 'all', '{crm_definer}'
-      from unnest('{crm.organizations,crm.users,crm.memberships,crm.plans,crm.permissions,crm.built_in_roles,crm.built_in_permissions,crm.roles,crm.role_permissions,crm.custom_fields,'
-          'crm.groups,crm.group_members,crm.group_permissions,crm.group_roles}'::text[] || '{crm_private.custom_references,crm_private.custom_unique_values,crm_private.plan_overrides,crm_private.usage,crm_private.usage_deltas,crm_private.api_key_uses,crm_private.api_keys,crm_private.identity_providers,crm_private.invitations,crm_private.login_failures,crm_private.messages,crm_private.oauth_flows,crm_private.one_time_tokens,crm_private.passwords,crm_private.platform_members,crm_private.refresh_tokens,crm_private.schema_version,crm_private.sessions,crm_private.settings,crm_private.signing_keys,crm_private.user_identities}'::text[]) as target
+      from unnest('{crm.organizations,crm.users,crm.memberships,crm.audit_log,crm.audit_transactions,crm.plans,crm.permissions,crm.built_in_roles,crm.built_in_permissions,crm.roles,crm.role_permissions,crm.custom_fields,'
+          'crm.groups,crm.group_members,crm.group_permissions,crm.group_roles}'::text[] || '{crm_private.custom_references,crm_private.custom_unique_values,crm_private.deployments,crm_private.plan_overrides,crm_private.usage,crm_private.usage_deltas,crm_private.api_key_uses,crm_private.api_keys,crm_private.identity_providers,crm_private.invitations,crm_private.login_failures,crm_private.messages,crm_private.oauth_flows,crm_private.one_time_tokens,crm_private.passwords,crm_private.platform_members,crm_private.refresh_tokens,crm_private.schema_version,crm_private.sessions,crm_private.settings,crm_private.signing_keys,crm_private.user_identities}'::text[]) as target
       union all
       values
-          ('crm.permissions', 'permissions_all_owner', 'all', '{crm_owner}'::text[]),
+          ('crm.deleted_records', 'deleted_records_all_definer', 'all', '{crm_definer}'::text[]),
+          ('crm.deleted_records', 'deleted_records_select_app', 'select', '{crm_app}'),
+          ('crm.deleted_records', 'deleted_records_select_multi', 'select', '{crm_multi}'),
+          ('crm.permissions', 'permissions_all_owner', 'all', '{crm_owner}'),
           ('crm.built_in_permissions', 'built_in_permissions_all_owner', 'all', '{crm_owner}'),
           ('crm_private.settings', 'settings_all_owner', 'all', '{crm_owner}'),
           ('crm.plans', 'plans_all_owner', 'all', '{crm_owner}'),
@@ -525,6 +572,7 @@ select set_eq(
           ('crm.memberships', 'memberships_select_platform', 'select', '{crm_service,crm_admin}'),
           ('crm.plans', 'plans_select_known', 'select', '{crm_app,crm_multi,crm_service,crm_admin}'),
           ('crm_private.plan_overrides', 'plan_overrides_select_owner', 'select', '{crm_owner}'),
+          ('crm_private.deployments', 'deployments_select_owner', 'select', '{crm_owner}'),
           ('crm_private.identity_providers', 'identity_providers_all_owner', 'all', '{crm_owner}'),
           ('crm_private.schema_version', 'schema_version_all_owner', 'all', '{crm_owner}')$$,
     'these are the permissive policies, and whom they are for'
@@ -574,6 +622,23 @@ select set_eq(
       where (name <> '_100_normalize' or with_rules) and (name <> '_400_scope' or kind in ('record', 'part', 'read only part'))
           and (name not like '\_800%' or kind in ('record', 'unowned', 'settings'))
       union all
+      -- History: of all that is enrolled, and of what administers an organization.
+      select target, '_700_audit_' || event, 'crm_private.audit()', 'O'
+      from (
+          select 'crm.' || target as target from tests.enrolled
+          union
+          select 'crm.' || unnest('{accounts,contacts,custom_fields,group_members,group_permissions,group_roles,groups,role_permissions,roles,tags,organizations,memberships}'::text[])
+          union
+          select 'crm_private.' || unnest('{invitations,api_keys,plan_overrides}'::text[])
+      ) as noted, unnest('{insert,update,delete,truncate}'::text[]) as event
+      union all
+      select target, name, 'crm_private.append_only()', 'O'
+      from (
+          select unnest('{crm.audit_log,crm.audit_transactions}'::text[]) as target
+          union
+          select inhrelid::regclass::text from pg_inherits where inhparent = 'crm.audit_log'::regclass
+      ) as history, unnest('{_300_append_only,_300_append_only_truncate}'::text[]) as name
+      union all
       select 'crm.' || record, '_600_owner_' || target, 'crm_private.pass_owner()', 'O' from tests.enrolled where record is not null
       union all
       values
@@ -613,6 +678,8 @@ select set_eq(
         ('crm.memberships', '_800_count_insert', 'crm_private.count_usage()', 'O'),
         ('crm.memberships', '_800_count_truncate', 'crm_private.count_usage()', 'O'),
         ('crm.memberships', '_800_count_update', 'crm_private.count_usage()', 'O'),
+        ('crm.deleted_records', '_300_append_only', 'crm_private.append_only()', 'O'),
+        ('crm.deleted_records', '_300_append_only_truncate', 'crm_private.append_only()', 'O'),
         ('crm.custom_fields', '_100_normalize', 'crm_private."normalize"()', 'O'),
         ('crm.custom_fields', '_200_definition', 'crm_private.check_custom_field()', 'O'),
         ('crm.custom_fields', '_310_lock', 'crm_private.lock_custom_fields()', 'O'),
@@ -674,6 +741,7 @@ select set_eq(
         ('crm_private.plan_overrides', '_900_announce_truncate', 'crm_private.announce()', 'A'),
         ('crm_private.platform_members', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm_private.platform_members', '_900_announce_truncate', 'crm_private.announce()', 'A'),
+        ('crm_private.schema_version', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm_private.sessions', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm_private.settings', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm_private.settings', '_900_announce_truncate', 'crm_private.announce()', 'A'),
@@ -695,8 +763,8 @@ select set_eq(
       where refclassid = 'pg_extension'::regclass and refobjid = (select oid from pg_extension where extname = 'crm_ext') and deptype = 'e'$$,
     $$select 'function ' || signature from tests.functions where signature not like '%(crm.%'
       union all
-      values ('schema crm'), ('schema crm_private')$$,
-    'the extension is its functions and its two schemas; tables belong to the DBA'
+      values ('schema crm'), ('schema crm_private'), ('event trigger crm_ext_guard_drop')$$,
+    'the extension is its functions, its two schemas and what guards it; tables belong to the DBA'
 );
 
 select * from finish();

@@ -116,12 +116,13 @@ begin transaction read only;
 set local role crm_anon;
 select crm.pre_request() \gset
 select crm.jwks() \gset
+select crm.health() ->> 'status' = 'ok' as anonymous_health \gset
 select pg_current_xact_id_if_assigned() is null as anonymous_unassigned \gset
 commit;
 
 begin transaction read only;
 select (select count(*) from crm.list_organizations()) + (select count(*) from crm.list_users()) + (select count(*) from crm.providers_to_fetch())
-        + (select count(*) from crm.check_enrollment()) + (select count(*) from crm.check_usage()) > 0 and crm.permitted_to_platform('organizations.read')
+        + (select count(*) from crm.check_enrollment()) + (select count(*) from crm.check_usage()) + (select count(*) from crm.doctor()) > 0 and crm.permitted_to_platform('organizations.read')
     as platform_organizations
 \gset
 select pg_current_xact_id_if_assigned() is null as platform_unassigned \gset
@@ -157,10 +158,10 @@ select ok(:'read_only_configuration', 'openid_configuration() answers there');
 select is(:'read_only_sessions'::text, '2', 'my_sessions() answers there');
 select is(:'read_only_keys'::text || :'read_only_invitations', '00', 'list_api_keys() and list_invitations() answer there');
 select is(:'read_only_feature'::text || :'read_only_usage' || :'read_only_plans' || :'read_only_tags', 'tt30', 'feature_enabled(), usage(), the plans and tag_counts() answer there');
-select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s list_organizations(), list_users() and permitted_to_platform(), the worker''s providers_to_fetch() and the DBA''s check_enrollment() and check_usage(), too');
+select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s list_organizations(), list_users() and permitted_to_platform(), the worker''s providers_to_fetch() and the DBA''s check_enrollment(), check_usage() and doctor(), too');
 select is(
     :'stable_functions'::text,
-    'all_scope_org_id, all_scope_org_ids, check_enrollment, check_usage, current_org_id, current_rank, current_user_id, explain_access, feature_enabled, jwks, list_api_keys, list_invitations, '
+    'all_scope_org_id, all_scope_org_ids, check_enrollment, check_usage, current_org_id, current_rank, current_user_id, doctor, explain_access, feature_enabled, health, jwks, list_api_keys, list_invitations, '
         'list_organizations, list_users, me, my_group_ids, my_org_ids, my_permissions, my_sessions, openid_configuration, org_ids_for_user, parent, permitted_org_id, '
         'permitted_org_ids, permitted_to_platform, providers_to_fetch, readable_roles, scope_user_ids, subsidiaries, tag_counts, team_scope_keys, usage, visible_user_ids, whoami',
     'these are all the functions that PostgREST runs in READ ONLY transactions: a new one belongs into this file'
@@ -173,7 +174,7 @@ select is(:'writable_contacts'::text, '1', 'in a transaction that could write an
 select ok(:'writable_unassigned', 'without taking a transaction id');
 select is(:'across_contacts'::text, '2', 'ann reads across her organizations');
 select ok(:'across_unassigned', 'without taking a transaction id');
-select ok(:'anonymous_unassigned', 'nor does an anonymous request take one');
+select ok(:'anonymous_unassigned' and :'anonymous_health', 'nor does an anonymous request take one, and health() answers in it');
 select is(:'read_only_tenants'::text, '2', 'ann sees both of her organizations while she works in one');
 select is(:'read_only_tenants'::text, :'read_only_mine'::text, 'which my_org_ids() tells');
 select is(:'across_people'::text, '2', 'across her organizations she sees bob, too');

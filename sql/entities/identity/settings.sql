@@ -128,7 +128,12 @@ create table crm_private.schema_version (
     constraint schema_version_pkey primary key (version)
 );
 
-comment on table crm_private.schema_version is 'The versions of crm_ext whose tables these are; the newest row counts.';
+comment on table crm_private.schema_version is 'The versions of crm_ext whose tables these are; the newest one counts.';
+
+-- Requests are refused while the tables are not the library's.
+create trigger _900_announce after insert or update or delete or truncate on crm_private.schema_version
+    for each statement execute function crm_private.announce();
+alter table crm_private.schema_version enable always trigger _900_announce;
 
 alter table crm_private.settings enable row level security, force row level security;
 alter table crm_private.identity_changes enable row level security, force row level security;

@@ -9,12 +9,14 @@ use pgrx::{AllocatedByPostgres, AnyNumeric, PgBuiltInOids};
 use super::{KEY, Kind, organization_of};
 use crate::access::permissions;
 use crate::crm::numbers;
-use crate::db;
+use crate::db::{self, restoring::is_restoring};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{from_pg, to_pg};
 use crate::records::guard::by_foreign_key;
 use crate::records::row::{self, Images, Row};
 use crate::schema::is_restore;
+
+const ACCOUNT: &str = "account_id";
 
 const ADDRESS: [&str; 5] =
     ["billing_street", "billing_city", "billing_state", "billing_postal_code", "billing_country"];
@@ -42,7 +44,13 @@ fn checked(trigger: &PgTrigger) -> Result<Option<Row>> {
     match &old {
         _ if internal => {}
         None => begin(kind, &mut new)?,
-        Some(old) => change(kind, &mut new, old)?,
+        Some(old) => {
+            let returning = is_restoring(trigger);
+            if returning && kind.name == "invoice" {
+                check_return(&new, old)?;
+            }
+            change(kind, &mut new, old, returning)?;
+        }
     }
     set_balance(&mut new)?;
     Ok(Some(new))
@@ -102,7 +110,7 @@ fn defaults(organization: pgrx::Uuid) -> Result<(Option<String>, Option<Date>)> 
     })
 }
 
-fn change(kind: &Kind, new: &mut Row, old: &Row) -> Result<()> {
+fn change(kind: &Kind, new: &mut Row, old: &Row, returning: bool) -> Result<()> {
     match (is_draft(old)?, is_draft(new)?) {
         (true, true) => check_currency(kind, new, old),
         (true, false) => {
@@ -111,10 +119,27 @@ fn change(kind: &Kind, new: &mut Row, old: &Row) -> Result<()> {
         }
         (false, true) => Ok(()),
         (false, false) => {
-            check_frozen(kind, new, old)?;
+            check_frozen(kind, new, old, returning)?;
             check_payments(new, old)
         }
     }
+}
+
+/// An invoice's states are passed once: its number stays given, and what was paid say its payments. Only that it is overdue
+/// may be taken back.
+fn check_return(new: &Row, old: &Row) -> Result<()> {
+    let [from, to] = [old.get::<String>("status")?, new.get::<String>("status")?].map(Option::unwrap_or_default);
+    let is_late = |state: &str| ["sent", "partially_paid", "overdue"].contains(&state);
+    let may_turn = is_late(&from) && is_late(&to) && (from == "overdue" || to == "overdue");
+    if from == to || may_turn {
+        return Ok(());
+    }
+    Err(CrmError::Frozen {
+        column: "status".into(),
+        message: format!("an invoice that is {from} does not become {to} again"),
+        state: from,
+        hint: "What was sent stays sent: void it. What was paid, its payments say.".into(),
+    })
 }
 
 fn check_currency(kind: &Kind, new: &Row, old: &Row) -> Result<()> {
@@ -197,8 +222,11 @@ fn fill_in_recipient(invoice: &mut Row, organization: pgrx::Uuid) -> Result<()> 
     ADDRESS.iter().zip(found).try_for_each(|(column, value)| invoice.set(column, value))
 }
 
-fn check_frozen(kind: &Kind, new: &Row, old: &Row) -> Result<()> {
-    let Some(column) = kind.frozen.iter().find(|column| new.differs(column, old)) else { return Ok(()) };
+/// An account that is brought back is the document's again.
+fn check_frozen(kind: &Kind, new: &Row, old: &Row, returning: bool) -> Result<()> {
+    let is_linked_again = returning && old.get::<pgrx::Uuid>(ACCOUNT)?.is_none();
+    let is_frozen = |column: &&&str| new.differs(column, old) && !(is_linked_again && **column == ACCOUNT);
+    let Some(column) = kind.frozen.iter().find(is_frozen) else { return Ok(()) };
     let state = old.get::<String>("status")?.unwrap_or_default();
     Err(CrmError::Frozen {
         column: (*column).into(),

@@ -10,7 +10,7 @@ use pgrx::{AllocatedByPostgres, AnyNumeric, PgBuiltInOids};
 
 use super::{KEY, Kind, TOO_LARGE, organization_of};
 use crate::access::permissions;
-use crate::db;
+use crate::db::{self, restoring::is_restoring_record};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{from_pg, to_pg};
 use crate::records::guard::by_foreign_key;
@@ -27,7 +27,7 @@ fn computed(trigger: &PgTrigger) -> Result<Option<Row>> {
     let kind = Kind::of(trigger)?;
     let mut images = Images::of(trigger)?;
     // The owner's name passed on, or a draft deleted with its lines; a dump brings what was computed.
-    if by_foreign_key(trigger) || is_restore() {
+    if by_foreign_key(trigger) || is_restore() || is_restoring_record(trigger) {
         return Ok(images.unchanged());
     }
     if let Some(old) = &images.old {
@@ -124,7 +124,7 @@ fn sum_lines<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, Al
 
 /// Also where the sums stay the same: the document has other lines than before, so it has another version.
 fn sum(trigger: &PgTrigger) -> Result<()> {
-    if is_restore() {
+    if is_restore() || is_restoring_record(trigger) {
         return Ok(());
     }
     let kind = Kind::of(trigger)?;

@@ -60,6 +60,17 @@ pub fn update(fields: &[Field], before: &Object, sent: &Object) -> Result<Merged
     Ok(merged)
 }
 
+/// What to send so that a record gets these values again, and no others but those it needs by now. Of fields that are gone it
+/// gets none.
+pub fn returning(fields: &[Field], before: &Object, values: Object) -> Object {
+    let mut sent = values;
+    sent.0.retain(|key, _| fields.iter().any(|field| field.key == *key));
+    for key in before.0.keys().filter(|key| fields.iter().any(|field| field.key == **key && !field.required)) {
+        sent.0.entry(key.clone()).or_insert_with(|| "null".into());
+    }
+    sent
+}
+
 impl Merged {
     fn set(&mut self, key: &str, value: String) {
         self.object.0.insert(key.into(), value);
@@ -136,6 +147,19 @@ mod tests {
         let sent = object(r#"{"name": " x", "score": null, "tier": "silver"}"#);
         let changed = update(&fields(), &before, &sent).unwrap().changed;
         assert_eq!(changed.into_iter().collect::<Vec<_>>(), ["score", "tier"]);
+    }
+
+    #[test]
+    fn what_comes_back_replaces_all() {
+        let back = |before: &str, values: &str| {
+            let before = object(before);
+            let sent = returning(&fields(), &before, object(values));
+            update(&fields(), &before, &sent).map(|merged| merged.object.to_text())
+        };
+        assert_eq!(back("{}", r#"{"score": 1, "gone": 2}"#), Ok(r#"{"score":1}"#.into()));
+        assert_eq!(back(r#"{"name": "x", "tier": "gold"}"#, r#"{"name": "y"}"#), Ok(r#"{"name":"y"}"#.into()));
+        assert_eq!(back(r#"{"name": "x", "tier": "gold"}"#, "{}"), Ok(r#"{"name":"x"}"#.into()));
+        assert!(back("{}", r#"{"tier": "copper"}"#).is_err(), "what is brought back is looked at");
     }
 
     #[test]

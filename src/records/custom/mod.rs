@@ -11,7 +11,7 @@ mod index;
 mod known;
 mod merge;
 mod moment;
-mod object;
+pub mod object;
 mod raw;
 mod tables;
 mod values;

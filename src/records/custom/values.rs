@@ -16,7 +16,7 @@ use super::raw::RawJson;
 use super::tables::{self, Table, is_rewriting};
 use super::{COLUMN, invalid, known};
 use crate::access::permissions::{self, Holder};
-use crate::db;
+use crate::db::{self, restoring::is_restoring};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, from_pg, to_pg};
 use crate::records::guard::{by_foreign_key, identified};
@@ -52,14 +52,38 @@ fn checked(trigger: &PgTrigger) -> Result<Row> {
     }
     let fields = known::fields_of(organization)?;
     let fields = fields.of_entity(&entity);
+    let returning = is_restoring(trigger);
     let merged = match &old {
+        _ if returning => {
+            let before = old.as_ref().map_or(Ok(Object::default()), object_of)?;
+            let still_there = still_there(organization, fields, sent)?;
+            merge::update(fields, &before, &merge::returning(fields, &before, still_there))
+        }
         None => merge::insert(fields, &sent),
         Some(old) => merge::update(fields, &object_of(old)?, &sent),
     };
     let merged = merged.map_err(|problem| explain(problem, fields))?;
-    check_references(organization, fields, &merged)?;
+    if !returning {
+        check_references(organization, fields, &merged)?;
+    }
     new.set(COLUMN, Some(RawJson(merged.object.to_text())))?;
     Ok(new)
+}
+
+/// What history brings back, without what points to records that are gone: as their deletion would have left it.
+fn still_there(organization: Uuid, fields: &[Field], mut sent: Object) -> Result<Object> {
+    for field in fields.iter().filter(|field| field.kind == Kind::Reference) {
+        let Some(target) = sent.get(&field.key).and_then(|json| Uuid::parse_str(json.trim_matches('"')).ok()) else {
+            continue;
+        };
+        let entity = field.reference_entity.as_deref().unwrap_or_default();
+        let tables = tables::of_entity(entity)?;
+        let held = tables.iter().map(|table| table.hold(organization, target)).collect::<Result<Vec<_>>>()?;
+        if !held.contains(&true) {
+            sent.0.remove(&field.key);
+        }
+    }
+    Ok(sent)
 }
 
 /// The organization whose fields count; `None` where the row is none of the caller's, whom its policy is about to refuse: by

@@ -251,6 +251,7 @@ fn nobody_reaches_what_is_private() {
         ("enroll", json!({ "target": "crm.contacts" })),
         ("unenroll", json!({ "target": "crm.contacts" })),
         ("check_enrollment", json!({})),
+        ("doctor", json!({})),
     ] {
         owner.post(&format!("/rpc/{function}"), &argument).expect(403);
         actor::anonymous("POST", &format!("/rpc/{function}")).json(&argument).send().expect(401);

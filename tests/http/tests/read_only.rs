@@ -12,7 +12,7 @@ fn next_transaction_id() -> i64 {
     admin::value("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint", &[])
 }
 
-const READS: [(&str, &str); 16] = [
+const READS: [(&str, &str); 17] = [
     ("GET", "/contacts"),
     ("HEAD", "/contacts"),
     ("GET", "/contacts?order=created_at.desc,id.desc&limit=50"),
@@ -25,6 +25,7 @@ const READS: [(&str, &str); 16] = [
     ("GET", "/rpc/me"),
     ("GET", "/rpc/whoami"),
     ("GET", "/rpc/jwks"),
+    ("GET", "/rpc/health"),
     ("GET", "/rpc/current_user_id"),
     ("GET", "/rpc/visible_user_ids"),
     ("POST", "/rpc/me"),

@@ -12,6 +12,8 @@ insert into tests.triggers values
     ('crm.memberships', '_900_announce', 'ann', 'update crm.memberships set role = ''sales'' where user_id = tests.user_id(''ann'')', 'accepted sales'),
     ('crm.users', '_900_announce_delete', 'ann', 'delete from crm.users where full_name = ''Ann''', :'token'),
     ('crm_private.signing_keys', '_900_announce', 'ann', 'delete from crm_private.signing_keys', :'token'),
+    ('crm_private.schema_version', '_900_announce', 'ann', 'insert into crm_private.schema_version (version) values (''99.0.0'')',
+        'PT503 the service is being updated'),
     ('crm_private.sessions', '_900_announce', 'ann', 'update crm_private.sessions set ended_at = now()', :'token'),
     ('crm_private.sessions', '_900_announce_delete', 'ann', 'delete from crm_private.sessions', :'token'),
     ('crm_private.identity_providers', '_900_announce', 'ann of the issuer', 'update crm_private.identity_providers set enabled = false', :'token'),

@@ -181,12 +181,12 @@ begin
 end
 $$;
 select tests.become_role('crm_service');
-select cmp_ok(tests.rest(), '=', 25, 'about 25,000 rows go in 25 calls');
+select cmp_ok(tests.rest(), '=', 50, 'about 25,000 rows and their history go in 50 calls');
 select tests.nobody();
 select is((select max((answer ->> 'rows')::integer) from tests.calls), 1000, 'none of which removes more than a batch');
 -- With what was counted of them, and is counted while they go.
-select ok((select sum((answer ->> 'rows')::integer) between 24913 and 25000 from tests.calls), 'all together');
-select is((select answer ->> 'deleted' from tests.calls where n = 25), '1', 'the last one removes the organization');
+select ok((select sum((answer ->> 'rows')::integer) between 49800 and 50000 from tests.calls), 'all together');
+select is((select answer ->> 'deleted' from tests.calls where n = 50), '1', 'the last one removes the organization');
 select is((select count(*) from crm.organizations where id = tests.org_id('Acme')), 0::bigint, 'which is gone');
 select is(
     tests.all_of('Acme'),

@@ -19,7 +19,8 @@ $$;
 
 select results_eq(
     'select name, limits from crm.plans order by name',
-    $$values ('enterprise', '{}'::jsonb), ('free', '{"users": 10, "records": 10000, "webhooks": 2}'), ('pro', '{"users": 50, "records": 250000, "webhooks": 20}')$$,
+    $$values ('enterprise', '{}'::jsonb), ('free', '{"users": 10, "records": 10000, "webhooks": 2, "history_days": 90}'),
+        ('pro', '{"users": 50, "records": 250000, "webhooks": 20, "history_days": 730}')$$,
     'there are three plans'
 );
 select is((select plan from crm.organizations where id = :'acme'), 'free', 'who registers has the free one');

@@ -1,0 +1,52 @@
+//! What is to be set so that an update is taken back, and what became of its columns since. Pure.
+
+use super::Image;
+use super::entries::Entry;
+use super::subject::Subject;
+
+/// What becomes of an update's columns.
+pub struct Change {
+    /// What to set; `null` where there was nothing.
+    pub set: Image,
+    /// Those that hold something else by now.
+    pub stay: Vec<String>,
+    /// How many are back already.
+    pub back: usize,
+    /// What one of those that stay pointed to.
+    pub gone: Option<String>,
+}
+
+impl Change {
+    pub fn of(subject: &Subject, entry: &Entry, now: &Image) -> Self {
+        let mut change = Self { set: Image::default(), stay: vec![], back: 0, gone: None };
+        let columns = entry.changed.iter().filter(|column| subject.columns.iter().any(|known| known.name == **column));
+        for column in columns.filter(|column| !is_generated(subject, column)) {
+            let (before, after) = (entry.before.get(column), entry.after.get(column));
+            if holds(now, column, before) {
+                change.back += 1;
+            } else if subject.is_own(column) && holds(now, column, after) {
+                change.set.0.insert(column.clone(), before.unwrap_or("null").to_owned());
+            } else {
+                change.stay.push(column.clone());
+            }
+        }
+        change
+    }
+}
+
+fn is_generated(subject: &Subject, column: &str) -> bool {
+    subject.columns.iter().any(|known| known.name == column && known.is_generated)
+}
+
+pub fn holds(image: &Image, column: &str, value: Option<&str>) -> bool {
+    image.get(column) == value.filter(|value| *value != "null")
+}
+
+/// What the columns of an update held before, `null` where that was nothing.
+pub fn only_changed(subject: &Subject, entry: &Entry) -> Image {
+    let known = entry.changed.iter().filter(|column| subject.has(column) && !is_generated(subject, column));
+    let before = |column: &String| (column.clone(), entry.before.get(column).unwrap_or("null").to_owned());
+    let mut image = Image::default();
+    image.0.extend(known.map(before));
+    image
+}

@@ -1,0 +1,77 @@
+//! Rows as they are now, in the form of entries' images.
+
+use std::collections::HashMap;
+
+use pgrx::pg_sys;
+use pgrx::spi::quote_identifier;
+use uuid::Uuid;
+
+use super::subject::Subject;
+use crate::db;
+use crate::error::Result;
+use crate::identity::principal::{from_pg, to_pg};
+use crate::records::custom::object::Object;
+
+/// Past policies: who may know of them is asked before, and what is said of them later.
+pub fn current(subject: &Subject, organization: Uuid, ids: &[Uuid]) -> Result<HashMap<Uuid, Object>> {
+    let key = quote_identifier(subject.key());
+    let query = format!(
+        "select t.{key}, row_to_json(t)::text from {} as t where t.org_id = $1 and t.{key} = any ($2)",
+        subject.table
+    );
+    let ids: Vec<_> = ids.iter().copied().map(to_pg).collect();
+    in_utc(|| {
+        db::read_as_owner(subject.owner(), || {
+            db::select_once(&query, &[to_pg(organization).into(), ids.into()], |rows| {
+                let mut images = HashMap::new();
+                for row in rows {
+                    let image = row.get::<String>(2)?.and_then(|text| Object::parse(&text));
+                    if let (Some(id), Some(mut image)) = (row.get::<pgrx::Uuid>(1)?, image) {
+                        image.0.retain(|_, value| value != "null");
+                        images.insert(from_pg(id), image);
+                    }
+                }
+                Ok(images)
+            })
+        })
+    })
+}
+
+/// Those of these rows that whoever called may read.
+pub fn visible(subject: &Subject, organization: Uuid, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+    let key = quote_identifier(subject.key());
+    let query = format!(
+        "select coalesce(array_agg(t.{key}), '{{}}') from {} as t where t.org_id = $1 and t.{key} = any ($2)",
+        subject.table
+    );
+    let ids: Vec<_> = ids.iter().copied().map(to_pg).collect();
+    db::as_caller(|| {
+        db::select_once(&query, &[to_pg(organization).into(), ids.into()], |rows| {
+            let found = rows.first().get_one::<Vec<pgrx::Uuid>>()?.unwrap_or_default();
+            Ok(found.into_iter().map(from_pg).collect())
+        })
+    })
+}
+
+/// Times are written in UTC in entries. Where an error passes through, the end of the (sub)transaction sets back what was set.
+fn in_utc<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
+    // SAFETY: as functions with settings of their own do it.
+    let level = unsafe {
+        let level = pg_sys::NewGUCNestLevel();
+        pg_sys::set_config_option(
+            c"timezone".as_ptr(),
+            c"UTC".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+        level
+    };
+    let answer = run();
+    // SAFETY: the level that began above.
+    unsafe { pg_sys::AtEOXact_GUC(true, level) };
+    answer
+}

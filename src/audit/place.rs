@@ -1,0 +1,162 @@
+//! Puts transactions into their organizations' chains.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use pgrx::datum::{DatumWithOid, IntoDatum};
+use pgrx::{PgBuiltInOids, pg_sys};
+use uuid::Uuid;
+
+use super::chain::{BEGINNING, Hash, Link, SALT};
+use super::stored;
+use super::transaction::{Organizations, began_at};
+use crate::db::append::Appender;
+use crate::db::{self, locks};
+use crate::error::{CrmError, Result};
+use crate::identity::principal::to_pg;
+use crate::plans;
+
+const COLUMNS: [&str; 10] =
+    ["org_id", "id", "created_at", "entries", "actor_id", "request_id", "salt", "content_hash", "position", "hash"];
+
+/// Each is a place in the server's lock table: what one transaction did in more organizations is put into their chains later.
+const FEW: usize = 16;
+
+/// So many of those that wait are given a place at a time.
+const WAITING_MAX: i64 = 1000;
+
+thread_local! {
+    static OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// As long as this lives, history is changed by those who may: see `append_only`.
+pub struct Ours(bool);
+
+impl Ours {
+    pub fn begin() -> Self {
+        Self(OURS.replace(true))
+    }
+
+    pub fn goes_on() -> bool {
+        OURS.get()
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        OURS.set(self.0);
+    }
+}
+
+/// Writes the transaction's rows, one for each organization that still is.
+pub fn write(id: Uuid, organizations: &Organizations, in_chain: bool) -> Result<()> {
+    // SAFETY: reads the isolation level. Others could not be seen, or would be in each other's way.
+    let sees_others = unsafe { pg_sys::XactIsoLevel } < pg_sys::XACT_REPEATABLE_READ as i32;
+    let in_chain = in_chain && sees_others && organizations.len() <= FEW;
+    db::as_definer(|| {
+        let table = db::relation(c"crm", c"audit_transactions")?;
+        let is_alone = |organization: &&Uuid| locks::try_one_after_another(table, **organization);
+        let alone: BTreeSet<Uuid> =
+            if in_chain { organizations.keys().filter(is_alone).copied().collect() } else { BTreeSet::new() };
+        // Only now: who was alone before has committed, and is seen.
+        db::at_latest(|| append(table, rows(id, organizations, &alone)?))
+    })
+}
+
+type Row = (Link, [u8; SALT], Option<(i64, Hash)>);
+
+fn rows(id: Uuid, organizations: &Organizations, alone: &BTreeSet<Uuid>) -> Result<Vec<Row>> {
+    let mut rows = vec![];
+    for (organization, progress) in organizations {
+        if plans::terms_of(*organization)?.is_none() {
+            continue;
+        }
+        let link = progress.link(*organization, id);
+        let place = if alone.contains(organization) {
+            let head = place_waiting(*organization)?;
+            Some((head.position + 1, link.hash(&head.hash, head.position + 1)))
+        } else {
+            None
+        };
+        rows.push((link, progress.salt, place));
+    }
+    Ok(rows)
+}
+
+fn append(table: pg_sys::Oid, rows: Vec<Row>) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: an existing table.
+    let relation = unsafe { pg_sys::table_open(table, pg_sys::RowExclusiveLock as i32) };
+    let mut appender = Appender::new(relation, &COLUMNS)?;
+    for (link, salt, place) in rows {
+        appender.add(|| {
+            [
+                to_pg(link.org_id).into_datum(),
+                to_pg(link.id).into_datum(),
+                began_at().into_datum(),
+                link.entries.into_datum(),
+                link.actor_id.map(to_pg).into_datum(),
+                link.request_id.as_deref().into_datum(),
+                salt.as_slice().into_datum(),
+                link.content_hash.as_slice().into_datum(),
+                place.map(|(position, _)| position).into_datum(),
+                place.as_ref().map(|(_, hash)| hash.as_slice()).into_datum(),
+            ]
+        });
+    }
+    appender.finish();
+    Ok(())
+}
+
+/// The end of a chain.
+pub struct Head {
+    pub position: i64,
+    pub hash: Hash,
+    /// How many were just put before it.
+    pub placed: i64,
+}
+
+/// Gives places to the transactions that have none. Under the organization's lock.
+pub fn place_waiting(organization: Uuid) -> Result<Head> {
+    let mut head = head(organization)?;
+    for link in waiting(organization)? {
+        head.position += 1;
+        head.placed += 1;
+        head.hash = link.hash(&head.hash, head.position);
+        let _ours = Ours::begin();
+        db::execute(
+            "update crm.audit_transactions set position = $3, hash = $4 where org_id = $1 and id = $2 returning 1",
+            &[to_pg(organization).into(), to_pg(link.id).into(), head.position.into(), head.hash.as_slice().into()],
+        )?;
+    }
+    Ok(head)
+}
+
+fn head(organization: Uuid) -> Result<Head> {
+    db::select(
+        "select position, hash from crm.audit_transactions
+         where org_id = $1 and position is not null order by position desc limit 1",
+        &[PgBuiltInOids::UUIDOID],
+        &[to_pg(organization).into()],
+        |rows| match rows.first().get_two::<i64, &[u8]>()? {
+            (Some(position), Some(hash)) => {
+                let hash = hash.try_into().map_err(|_| CrmError::internal("a hash of the audit log is damaged"))?;
+                Ok(Head { position, hash, placed: 0 })
+            }
+            _ => Ok(Head { position: 0, hash: BEGINNING, placed: 0 }),
+        },
+    )
+}
+
+fn waiting(organization: Uuid) -> Result<Vec<Link>> {
+    let arguments: [DatumWithOid; 2] = [to_pg(organization).into(), WAITING_MAX.into()];
+    db::select(
+        "select org_id, id, created_at, entries, actor_id, request_id, content_hash
+         from crm.audit_transactions where org_id = $1 and position is null order by created_at, id limit $2",
+        &[PgBuiltInOids::UUIDOID, PgBuiltInOids::INT8OID],
+        &arguments,
+        |rows| rows.map(|row| stored::link_of(&row)).collect(),
+    )
+}

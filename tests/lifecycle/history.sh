@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# History over many transactions: the chain holds under concurrency, tells of every change by hand, outlives retention and
+# the erasure of a person; partitions come and go.
+
+source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
+
+new_cluster history
+sql postgres -c 'create database crm'
+sql crm -c 'create extension crm_ext' -c "select crm.load_demo('demo password')" >/dev/null
+sql crm -c "update crm.plans set limits = limits - 'history_days'"
+org=$(sql crm -c "select id from crm.organizations where slug = 'demo'")
+token=$(sql crm -c "select crm.login('owner@demo.example', 'demo password') ->> 'access_token'")
+
+# as_owner STATEMENT…: in one transaction, as the organization's owner.
+as_owner() {
+    local statements=()
+    for statement in "$@"; do statements+=(-c "$statement"); done
+    sql crm -c 'begin' -c 'set local role crm_app' -c "do \$\$ begin perform crm.authenticate('$token'); end \$\$" "${statements[@]}" -c 'commit'
+}
+verified() { sql crm -c "select valid || ' ' || waiting || ' ' || problems::text from crm.verify_audit('$org')"; }
+
+# ---------------------------------------------------------------------------------------------- the chain
+
+is 'the chain is valid' "$(verified)" 'true 0 {}'
+as_owner "update crm.contacts set title = 'changed' where external_id like 'demo-contact-1%'" "insert into crm.tasks (title) values ('one')"
+as_owner "savepoint a" "insert into crm.tasks (title) values ('not to be')" "rollback to a" "insert into crm.tasks (title) values ('two')" \
+    "savepoint b" "insert into crm.tasks (title) values ('three')" "release b"
+as_owner "do \$\$ begin begin insert into crm.tasks (title) values ('four'); raise 'x'; exception when others then null; end; end \$\$" \
+    "insert into crm.tasks (title) values ('five')"
+is 'with savepoints and blocks that failed' "$(verified)" 'true 0 {}'
+is 'each transaction that wrote is one' "$(sql crm -c "select count(*) || ' ' || max(position) from crm.audit_transactions")" '4 4'
+checkpoint=$(as_owner 'select crm.audit_checkpoint()')
+is 'a checkpoint is part of it' "$(as_owner "select valid from crm.verify_audit(checkpoint => '$checkpoint')")" t
+
+cat >"$work/write.sql" <<SQL
+begin;
+insert into crm.tasks (org_id, title) values ('$org', 'pgbench');
+update crm.accounts set description = random()::text where org_id = '$org' and id = (select id from crm.accounts where org_id = '$org' order by random() limit 1);
+commit;
+SQL
+works 'eight at a time write in one organization' pg pgbench -n -c 8 -j 2 -t 100 -U postgres -f "$work/write.sql" crm
+is 'the chain is valid' "$(sql crm -c "select valid || ' ' || problems::text from crm.verify_audit()")" 'true {}'
+is 'with all transactions' "$(sql crm -c 'select count(*) from crm.audit_transactions')" 804
+sql crm -c 'begin isolation level serializable' -c "insert into crm.tasks (org_id, title) values ('$org', 'serializable')" -c commit
+is 'one that does not see others waits for its place' "$(verified)" 'true 1 {}'
+sql crm -c 'select crm.maintain_audit()' >/dev/null
+is 'and gets it' "$(verified)" 'true 0 {}'
+as_owner "insert into crm.tasks (title) values ('after')"
+is 'the chain goes on' "$(verified)" 'true 0 {}'
+
+# ---------------------------------------------------------------------------------------------- by hand, past all triggers
+
+# tampered SENTENCE PATTERN STATEMENT
+tampered() {
+    local problems
+    problems=$(sql crm -c begin -c 'set local session_replication_role = replica' -c "$3" \
+        -c "select valid || ' ' || problems::text from crm.verify_audit('$org', '$checkpoint')" -c rollback)
+    if [[ $problems =~ ^false.*$2 ]]; then ok "told: $1"; else failed "told: $1" "$problems"; fi
+}
+entry="(select id from crm.audit_log where action = 'update' and entity = 'contacts' limit 1)"
+for column in id created_at action entity record_id changed before after actor_id impersonator_id api_key_id database_role login_role \
+    request_id address user_agent application; do
+    case $column in
+        id | record_id | actor_id | impersonator_id | api_key_id) value='gen_random_uuid()' ;;
+        created_at) value="created_at + interval '1 microsecond'" ;;
+        changed) value="changed || '{x}'" ;;
+        before | after) value="(($column::jsonb) || '{\"title\": \"forged\"}')::json" ;;
+        action) value="'delete'" ;;
+        address) value="'192.0.2.1'" ;;
+        *) value="'forged'" ;;
+    esac
+    tampered "another $column" 'transaction' "update crm.audit_log set $column = $value where id = $entry"
+done
+tampered 'an entry that is gone' 'instead of' "delete from crm.audit_log where id = $entry"
+tampered 'an entry more' 'instead of' "insert into crm.audit_log select org_id, gen_random_uuid(), created_at, action, entity, record_id, changed, before, after, actor_id, impersonator_id, api_key_id,
+    database_role, login_role, request_id, address, user_agent, application, transaction_id, erased_at from crm.audit_log where id = $entry"
+tampered 'a transaction that is gone' 'follows position' 'delete from crm.audit_transactions where position = 7'
+tampered 'a transaction and its entries that are gone' 'follows position' "delete from crm.audit_log where transaction_id = (select id from crm.audit_transactions where position = 7);
+    delete from crm.audit_transactions where position = 7"
+tampered 'the beginning that is gone' 'follows position' 'delete from crm.audit_log where transaction_id = (select id from crm.audit_transactions where position = 1); delete from crm.audit_transactions where position = 1'
+tampered 'another order' 'position' 'update crm.audit_transactions set position = -position where position in (7, 8); update crm.audit_transactions set position = 15 + position where position < 0'
+tampered 'another request' 'was changed' "update crm.audit_transactions set request_id = 'forged' where position = 7"
+tampered 'a chain that is made anew, by the checkpoint' 'checkpoint' 'delete from crm.audit_transactions; delete from crm.audit_log'
+is 'the chain itself is valid' "$(verified)" 'true 0 {}'
+
+# ---------------------------------------------------------------------------------------------- a person
+
+contact=$(sql crm -c "select id from crm.contacts where external_id = 'demo-contact-12'")
+as_owner "update crm.contacts set last_name = 'Unforgettable', email = 'unforgettable@example.com' where id = '$contact'" \
+    "insert into crm.contact_emails (contact_id, email) values ('$contact', 'unforgettable@home.example')"
+as_owner "delete from crm.contact_emails where contact_id = '$contact'"
+as_owner "insert into crm.messages (channel, direction, contact_id, from_address, body, status) values ('email', 'inbound', '$contact', 'unforgettable@example.com', 'x', 'received')"
+before=$(sql crm -c 'select count(*) from crm.audit_log')
+as_owner "select crm.erase_person('contacts', '$contact')" >"$work/erased"
+is 'the person is gone' "$(sql crm -c "select count(*) from crm.contacts where id = '$contact'")" 0
+is 'and all that history knew' "$(sql crm -c "select count(*) from crm.audit_log as l where l::text ~ '(?i)unforgettable'")" 0
+is 'no entry is' "$(sql crm -c "select count(*) > $before from crm.audit_log")" t
+is 'the chain is valid' "$(verified)" 'true 0 {}'
+tampered 'an erased entry that is filled again' 'were changed' "update crm.audit_log set before = '{\"title\": \"forged\"}' where erased_at is not null"
+refused 'nobody erases who was never there' 'id: there is no such record' as_owner 'select crm.erase_person('"'contacts'"', gen_random_uuid())'
+
+# ---------------------------------------------------------------------------------------------- retention
+
+is 'without a limit nothing is pruned' "$(sql crm -c "select crm.maintain_audit() ->> 'entries_pruned'")" 0
+sql crm -c "select crm.set_plan_override('$org', 'history_days', maximum => 0, reason => 'test')" >/dev/null
+first=$(sql crm -c "select crm.maintain_audit(500)")
+is 'about so many entries go at a time' "$(sql crm -c "select ('$first'::jsonb ->> 'entries_pruned')::int between 1 and 2500")" t
+is 'the rest can be verified' "$(verified)" 'true 0 {}'
+for _ in 1 2 3; do sql crm -c 'select crm.maintain_audit()' >/dev/null; done
+is 'old history is gone' "$(sql crm -c "select count(*) < 5 from crm.audit_log where org_id = '$org'")" t
+is 'what is left can be verified' "$(verified)" 'true 0 {}'
+is 'also by an older checkpoint' "$(as_owner "select valid from crm.verify_audit(checkpoint => '$checkpoint')")" t
+sql crm -c "select crm.remove_plan_override('$org', 'history_days')" >/dev/null
+as_owner "insert into crm.tasks (title) values ('new times')"
+is 'and history goes on' "$(verified)" 'true 0 {}'
+
+# ---------------------------------------------------------------------------------------------- partitions
+
+partitions() { sql crm -c "select string_agg(c.relname, ' ' order by c.relname) from pg_inherits join pg_class as c on c.oid = inhrelid where inhparent = 'crm.audit_log'::regclass"; }
+month() { date -u -d "$(date -u +%Y-%m-01) $1 months" +audit_log_%Y_%m; }
+is 'there are partitions for this month and three to come' "$(partitions)" "$(month +0) $(month +1) $(month +2) $(month +3) audit_log_before audit_log_later"
+sql crm -c "alter table crm.audit_log detach partition crm_private.audit_log_later" -c "drop table crm_private.audit_log_later, crm_private.$(month +3), crm_private.$(month +2)"
+sql crm -c "create table crm_private.audit_log_later partition of crm.audit_log for values from ('$(date -u -d "$(date -u +%Y-%m-01) +2 months" +%Y-%m-01) 00:00:00+00') to (maxvalue)" -c 'alter table crm_private.audit_log_later add primary key (org_id, id)' -c 'alter table crm_private.audit_log_later owner to crm_owner'
+is 'what is missing is made' "$(sql crm -c "select crm.maintain_audit() ->> 'partitions_made'")" 2
+is 'they are as they were' "$(partitions)" "$(month +0) $(month +1) $(month +2) $(month +3) audit_log_before audit_log_later"
+is 'and made once' "$(sql crm -c "select crm.maintain_audit() ->> 'partitions_made'")" 0
+is 'their owner is the tables'"'" "$(sql crm -c "select distinct relowner::regrole from pg_class where relname like 'audit\_log\_%' and relkind = 'r'")" crm_owner
+is 'nobody else has rights' "$(sql crm -c "select distinct a.grantee::regrole from pg_class cross join lateral aclexplode(relacl) as a where relname like 'audit\_log\_%' and relkind = 'r' order by 1")" $'crm_owner\ncrm_backup'
+as_owner "insert into crm.tasks (title) values ('in its place')"
+is 'the chain is valid' "$(verified)" 'true 0 {}'
+
+finish

@@ -1,1 +1,0 @@
-grant delete on crm.memberships to crm_app;

@@ -1,1 +1,0 @@
-create policy for_support on crm.contacts for select using (true);

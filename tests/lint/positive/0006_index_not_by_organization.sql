@@ -1,1 +1,0 @@
-create index on crm.contacts (birthday);

@@ -1,1 +1,0 @@
-drop index crm.contacts_org_id_account_id_idx;

@@ -1,1 +1,0 @@
-alter function crm.authenticate(text) set search_path = crm, pg_temp;

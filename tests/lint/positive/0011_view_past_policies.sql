@@ -1,1 +1,0 @@
-create view crm.firms as select * from crm.accounts;

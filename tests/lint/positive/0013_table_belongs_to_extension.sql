@@ -1,1 +1,0 @@
-alter extension crm_ext add table crm.contacts;

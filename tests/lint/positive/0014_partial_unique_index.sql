@@ -1,1 +1,0 @@
-create unique index on crm.contacts (org_id, phone_normalized) where status = 'active';

@@ -1,1 +1,0 @@
-create table crm.broken (id uuid primary key, org_id uuid not null);

@@ -1,1 +1,0 @@
-grant select on crm.accounts to crm_anon;

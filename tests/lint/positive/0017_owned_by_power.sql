@@ -1,1 +1,0 @@
-alter table crm.contacts owner to current_user;

@@ -1,1 +1,0 @@
-alter function crm.permitted_org_id(text) immutable;

@@ -1,1 +1,0 @@
-drop trigger _400_scope on crm.contacts;

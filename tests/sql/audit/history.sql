@@ -1,0 +1,81 @@
+-- What was changed in a record, and by whom: for whoever may read it.
+
+\set world history
+\ir world.psql
+
+insert into tests.ids select name, gen_random_uuid() from unnest('{a,deleted,foreign,moved}'::text[]) as name;
+select tests.change('made', 'sam', $$insert into crm.contacts (id, last_name) values (tests.id('a'), 'A'), (tests.id('deleted'), 'Deleted'), (tests.id('moved'), 'Moved')$$);
+select tests.change('changed', 'ann', $$update crm.contacts set title = 'Head', email = 'a@example.com' where id = tests.id('a')$$);
+select tests.change('gone', 'sam', $$delete from crm.contacts where id = tests.id('deleted')$$);
+select tests.change('moved', 'ann', $$update crm.contacts set owner_id = tests.user_id('ann') where id = tests.id('moved')$$);
+select tests.change('foreign', 'bob', $$insert into crm.contacts (id, last_name) values (tests.id('foreign'), 'Foreign')$$, 'Borg');
+-- An auditor reads history and nothing else.
+insert into crm.roles (org_id, name) values (tests.org_id('Acme'), 'auditor');
+insert into crm.role_permissions (org_id, role, permission, scope) values (tests.org_id('Acme'), 'auditor', 'audit.read', 'all');
+select tests.hire('alf', 'Acme', 'auditor');
+select tests.token('alf', 'Acme');
+
+-- The history in words, newest first.
+create function tests.history(person text, record text, organization text default 'Acme', arguments text default '') returns text language sql as $$
+    select tests.said(person, format(
+        'select string_agg(concat_ws('' '', action, version, (select name from tests.people where user_id = actor_id), changed), '', '')
+         from crm.record_history(''contacts'', %L %s)', tests.id(record), arguments
+    ), organization)
+$$;
+
+select is(tests.history('sam', 'a'), 'update 2 ann {title,email}, insert 1 sam', 'sam sees what became of his contact');
+select is(tests.history(person, 'a'), tests.history('sam', 'a'), person || ' sees the same')
+from unnest('{ann,sue,viewer,alf,max}'::text[]) as person;
+select is(tests.history('max', 'a', null), tests.history('sam', 'a'), 'so does max, who looks across his organizations');
+select is(tests.history(person, 'a'), '22023 id: there is no such record', person || ', who may not read the contact, sees nothing') from unnest('{sid,mia}'::text[]) as person;
+select is(tests.history('sam', 'moved'), '22023 id: there is no such record', 'nor does sam, whose it was, since it is ann''s');
+select is(tests.history('sam', 'deleted'), 'delete 1 sam, insert 1 sam', 'what is deleted has its history for whoever could read it');
+select is(tests.history('viewer', 'deleted'), 'delete 1 sam, insert 1 sam', 'the viewer, too');
+select is(tests.history('sid', 'deleted'), '22023 id: there is no such record', 'but not sid');
+select is(tests.history(person, 'foreign'), '22023 id: there is no such record', person || ' is not told of another organization''s') from unnest('{ann,alf,sam}'::text[]) as person;
+select is(tests.history('bob', 'a', 'Borg'), '22023 id: there is no such record', 'nor bob of Acme''s');
+select is(tests.history('max', 'foreign', null), 'insert 1 bob', 'max is in both');
+select is(tests.said('ann', $$select crm.record_history('contacts', gen_random_uuid())$$), '22023 id: there is no such record', 'one that never was');
+select is(tests.said('ann', format('select crm.record_history(''accounts'', %L)', tests.id('a'))), '22023 id: there is no such record', 'one of another kind');
+select is(tests.said('ann', format('select crm.record_history(''nothing'', %L)', tests.id('a'))), '22023 entity: there is no such entity', 'there is no such kind');
+select is(tests.said('ann', 'select crm.record_history(null, null)'), '22023 entity: is missing', 'something is named');
+
+select is(tests.history('sam', 'a', 'Acme', ', "limit" => 1'), 'update 2 ann {title,email}', 'the newest');
+select is(tests.history('sam', 'a', 'Acme', format(', before => %L', (select id from crm.audit_log where record_id = tests.id('a') and action = 'update'))), 'insert 1 sam', 'and the page after it');
+select is(tests.history('sam', 'a', 'Acme', format(', "limit" => %s', bad)), '22023 limit: must be between 1 and 1000', 'not ' || bad) from unnest('{0,-1,1001}'::int[]) as bad;
+select is(
+    tests.said('sam', format($$select jsonb_build_array(before, after, transaction_id = %L) from crm.record_history('contacts', %L) limit 1$$, tests.transaction('changed'), tests.id('a')))::jsonb
+        #- '{0,updated_at}' #- '{0,updated_by}' #- '{1,updated_at}' #- '{1,updated_by}',
+    '[{"version": 1}, {"title": "Head", "email": "a@example.com", "version": 2}, true]', 'what the columns held before and after'
+);
+
+select tests.nobody();
+begin;
+select tests.become_role('crm_app');
+select throws_ok($$select crm.record_history('contacts', gen_random_uuid())$$, '42501', 'nobody is logged in', 'who has no identity has no history');
+select throws_ok($$select crm.record_at('contacts', gen_random_uuid(), now())$$, '42501', 'nobody is logged in', 'nor a past');
+select throws_ok($$select crm.restore_record('contacts', gen_random_uuid())$$, '42501', 'nobody is logged in', 'and restores nothing');
+select throws_ok($$select crm.undo(gen_random_uuid())$$, '42501', 'nobody is logged in', 'and undoes nothing');
+select tests.nobody();
+create function tests.refused(role text, call text) returns text language plpgsql as $$
+begin
+    perform tests.become_role(role);
+    return throws_ok(call, '42501', null, role || ' may not call ' || call);
+end
+$$;
+select tests.refused(role, call)
+from unnest('{crm_anon,crm_worker,crm_service}'::text[]) as role,
+    unnest(array['select crm.record_history(''contacts'', null)', 'select crm.record_at(''contacts'', null, null)', 'select crm.restore_record(''contacts'', null)', 'select crm.undo()']) as call;
+select tests.nobody();
+commit;
+
+-- The transaction's own name.
+begin;
+select tests.become('sam', 'Acme');
+select crm.transaction_id() as id \gset
+insert into crm.contacts (last_name) values ('Named');
+select is(crm.transaction_id(), :'id'::uuid, 'a transaction has one name');
+select tests.nobody();
+select is((select transaction_id from crm.audit_log where after ->> 'last_name' = 'Named'), :'id'::uuid, 'and its entries have it');
+commit;
+\ir leave_world.psql

@@ -1,0 +1,112 @@
+-- What crm.doctor finds of tables, policies, keys, indexes, views and triggers.
+
+begin;
+\ir patient.psql
+select no_plan();
+
+create role tests_table_owner_of_doctor login;
+
+insert into tests.cases (sentence, broken, wanted, mended) values
+    ('a private table without row level security', 'alter table crm_private.settings disable row level security',
+        'error table_without_row_level_security crm_private.settings', true),
+    ('a private table that does not force it', 'alter table crm_private.settings no force row level security',
+        'error table_without_row_level_security crm_private.settings', true),
+    ('a table of organizations elsewhere, that requests read',
+        'create schema tests_elsewhere; grant usage on schema tests_elsewhere to crm_app; create table tests_elsewhere.rows (org_id uuid); grant select on tests_elsewhere.rows to crm_app',
+        'error table_without_row_level_security tests_elsewhere.rows', true),
+    ('a table of the CRM without row level security', 'alter table crm.contacts disable row level security', 'error enrollment crm.contacts', true),
+    ('a table that is not enrolled', 'create table crm.broken (org_id uuid, id uuid, primary key (org_id, id)); alter table crm.broken enable row level security, force row level security, owner to crm_owner',
+        'error enrollment crm.broken', false),
+    ('a trigger that was dropped', 'drop trigger _400_scope on crm.contacts', 'error enrollment crm.contacts', true),
+    ('the guard of a table that was dropped', 'drop trigger _300_guard on crm.estimate_items', 'error enrollment crm.estimate_items', true),
+    ('a trigger that was disabled', 'alter table crm.deals disable trigger _500_stamp', 'error enrollment crm.deals', true),
+    ('a policy that was dropped', 'drop policy contacts_select_app on crm.contacts', 'error enrollment crm.contacts + warning right_without_policy crm.contacts', true),
+    ('a policy that was changed', 'alter policy contacts_select_app on crm.contacts using (org_id = (select crm.current_org_id()))', 'error enrollment crm.contacts', true),
+    ('everybody may read a table', 'grant select on crm.accounts to public', 'error enrollment crm.accounts', true),
+    ('anybody on the network may change a column', 'grant update (name) on crm.accounts to crm_anon', 'error enrollment crm.accounts', true),
+    ('a trigger of ours that was dropped', 'drop trigger _900_announce on crm.memberships', 'error trigger_missing crm.memberships', true),
+    ('one that does not fire', 'alter table crm_private.sessions disable trigger _900_announce', 'error trigger_missing crm_private.sessions', true),
+    ('one that does not fire on a replica', 'alter table crm_private.sessions enable trigger _900_announce', 'error trigger_missing crm_private.sessions', true),
+    ('a trigger of an entity that was disabled', 'alter table crm.estimate_items disable trigger all',
+        'error enrollment crm.estimate_items + error trigger_missing crm.estimate_items', false),
+    ('a policy that lets in everything', 'create policy for_support on crm.contacts for select using (true)',
+        'error enrollment crm.contacts + error policy_always_true crm.contacts + warning several_permissive_policies crm.contacts', false),
+    ('a policy for inserts that is always true', 'create policy any_new on crm.memberships for insert to crm_app with check (true)', 'error policy_always_true crm.memberships', true),
+    ('two policies', 'create policy more on crm.memberships for select to crm_app using (user_id = (select crm.current_user_id()))', 'warning several_permissive_policies crm.memberships', false),
+    ('a policy that binds the functions', 'create policy of_this_year on crm.memberships as restrictive to crm_app using (created_at > (select current_date))',
+        'error restrictive_policy_binds_definer crm.memberships', false),
+    ('a policy''s function that is frozen', 'alter function crm.permitted_org_id(text) immutable', 'error policy_function_of_wrong_kind crm.permitted_org_id(text)', true),
+    ('a policy that asks for each row', 'alter policy contacts_select_app on crm.contacts using (org_id = (select crm.permitted_org_id(''contacts.read'')) and owner_id = crm.current_user_id())',
+        'error enrollment crm.contacts + warning policy_function_per_row crm.contacts', false),
+    ('a right without a policy', 'grant delete on crm.memberships to crm_app', 'warning right_without_policy crm.memberships', true),
+    ('a view with its owner''s rights', 'create view crm.firms as select * from crm.accounts; alter view crm.firms owner to crm_owner', 'error view_past_policies crm.firms', true),
+    ('one elsewhere', 'create view public.firms as select * from crm.accounts; grant select on public.firms to crm_app', 'error view_past_policies public.firms', true),
+    ('a materialized one', 'create materialized view public.firms as select * from crm.accounts; grant select (id) on public.firms to crm_multi', 'error view_past_policies public.firms', false),
+    ('a key that points into other organizations', 'create unique index accounts_id_key on crm.accounts (id); alter table crm.contacts add constraint broken foreign key (account_id) references crm.accounts (id)',
+        'error foreign_key_without_org_id crm.contacts + error index_not_by_organization crm.accounts_id_key + warning foreign_key_without_index crm.contacts', false),
+    ('a key without an index', 'drop index crm.contacts_org_id_account_id_idx', 'warning foreign_key_without_index crm.contacts', true),
+    ('an index without the organization', 'create index contacts_birthday_idx on crm.contacts (birthday)', 'warning index_not_by_organization crm.contacts_birthday_idx', false),
+    ('a value unique across organizations', 'alter table crm.contacts add constraint contacts_email_key unique (email)', 'error index_not_by_organization crm.contacts_email_key', false),
+    ('a primary key without the organization', 'create table crm.broken (id uuid primary key, org_id uuid not null); alter table crm.broken owner to crm_owner, enable row level security, force row level security',
+        'error enrollment crm.broken + error key_without_organization crm.broken', false),
+    ('another primary key than all have', 'create table crm.broken (org_id uuid, day date, primary key (org_id, day)); alter table crm.broken owner to crm_owner, enable row level security, force row level security',
+        'error enrollment crm.broken + warning key_without_organization crm.broken', false),
+    ('an index that upserts do not find', 'create unique index contacts_phone_idx on crm.contacts (org_id, phone_normalized) where status = ''active''', 'info partial_unique_index crm.contacts_phone_idx', false),
+    ('an index that was not finished', 'update pg_index set indisvalid = false where indexrelid = ''crm.contacts_org_id_account_id_idx''::regclass',
+        'warning not_valid crm.contacts_org_id_account_id_idx', true),
+    ('a constraint for new rows only', 'alter table crm.contacts add constraint tall check (birthday > ''1900-01-01'') not valid', 'warning not_valid crm.contacts', true),
+    ('a table that no dump has', 'alter extension crm_ext add table crm.contacts', 'error table_belongs_to_extension table crm.contacts', true),
+    ('a table of a superuser''s', 'alter table crm.contacts owner to postgres', 'error wrong_owner crm.contacts', true),
+    ('a table of somebody who logs in', 'grant create on schema crm to tests_table_owner_of_doctor; alter table crm.contacts owner to tests_table_owner_of_doctor; revoke create on schema crm from tests_table_owner_of_doctor',
+        'error wrong_owner crm.contacts', true),
+    ('a schema of a superuser''s', 'alter schema crm_private owner to postgres', 'error wrong_owner crm_private', true),
+    ('a function of a superuser''s', 'alter function crm.register(text, text, text, text) owner to postgres', 'error wrong_owner crm.register(text,text,text,text)', true),
+    ('a function of ours with another path', 'alter function crm.authenticate(text) set search_path = crm, pg_temp', 'error function_without_search_path crm.authenticate(text)', true),
+    ('a definer function without one', 'create function public.lends() returns int language sql security definer stable return 1; revoke all on function public.lends() from public; grant execute on function public.lends() to crm_app',
+        'warning function_without_search_path public.lends()', true),
+    ('a definer function for everybody', 'create function public.lends() returns int language sql security definer stable set search_path = pg_catalog, pg_temp return 1', 'warning function_for_public public.lends()', true),
+    ('a function of the API for everybody', 'create function crm.broken() returns int language sql set search_path = pg_catalog, pg_temp return 1; alter function crm.broken() owner to crm_owner',
+        'error function_for_public crm.broken()', true),
+    ('a superuser''s function that requests call', 'create function public.lends() returns int language sql security definer set search_path = pg_catalog, pg_temp return 1; revoke all on function public.lends() from public; grant execute on function public.lends() to crm_app',
+        'warning definer_with_power public.lends()', true),
+    ('one that a trigger calls', $$create function public.watches() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as 'begin return new; end';
+        revoke all on function public.watches() from public; create trigger a before insert on crm.contacts for each row execute function public.watches()$$,
+        'error definer_with_power public.watches()', true),
+    ('a table that was dropped', 'drop table crm.saved_filters', 'error table_missing crm.saved_filters', false),
+    ('tables of an earlier version', 'update crm_private.schema_version set version = ''0.0.1''', 'error schema_version crm_private.schema_version', false),
+    ('tables of a later version', 'insert into crm_private.schema_version values (''99.0.0'', now() + interval ''1 day'')', 'error schema_version crm_private.schema_version', false),
+    ('tables of no version', 'delete from crm_private.schema_version', 'error schema_version crm_private.schema_version', false),
+    ('functions of an earlier version', 'update pg_extension set extversion = ''0.0.1'' where extname = ''crm_ext''', 'error schema_version crm_ext', false),
+    ('functions of a later version', 'update pg_extension set extversion = ''99.0.0'' where extname = ''crm_ext''', 'error schema_version crm_ext', false);
+select tests.examined();
+
+-- However broken it is, it is told, and what else is wrong too.
+create function tests.still_told(broken text) returns text language plpgsql as $$
+declare
+    told text;
+begin
+    execute broken;
+    execute 'alter role crm_app createdb';
+    select string_agg(distinct name, ', ' order by name) into told from crm.doctor() where severity = 'error' and object not like 'tests.%';
+    raise exception using errcode = 'UNDO1';
+exception
+    when sqlstate 'UNDO1' then
+        return told;
+end
+$$;
+select is(tests.still_told('drop table crm_private.schema_version'), 'role_attributes, schema_version, table_missing', 'the version is gone');
+select is(
+    tests.still_told('drop table crm_private.settings, crm_private.signing_keys'), 'role_attributes, settings, signing_key, table_missing', 'settings and keys are gone'
+);
+select is(
+    tests.still_told('do $d$ declare r regclass; begin
+        for r in select oid from pg_class where relnamespace in (''crm''::regnamespace, ''crm_private''::regnamespace) and relkind = ''r'' loop execute format(''drop table if exists %s cascade'', r); end loop; end $d$'),
+    'audit_partitions, identity_provider_keys, role_attributes, schema_version, settings, signing_key, table_missing', 'every table is gone'
+);
+select is(
+    tests.still_told('revoke all on crm_private.signing_keys from crm_definer; drop policy settings_all_definer on crm_private.settings'),
+    'role_attributes, settings, signing_key', 'the functions cannot read'
+);
+
+select finish();
+rollback;
