@@ -10,7 +10,7 @@ create function crm.transaction_id()
     as 'MODULE_PATHNAME', 'transaction_id_wrapper';
 
 revoke all on function crm.transaction_id() from public;
-grant execute on function crm.transaction_id() to crm_app, crm_multi, crm_service;
+grant execute on function crm.transaction_id() to crm_app, crm_multi;
 
 comment on function crm.transaction_id() is
     'The name of the current transaction in history, to be handed to crm.undo later. Over HTTP a request is a transaction: there send X-Request-Id.';

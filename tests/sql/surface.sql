@@ -102,7 +102,7 @@ insert into tests.functions values
     ('crm.restore_record(text,uuid,integer)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.team_keys()', 'stable', 'restricted', 'invoker', '{crm_multi}'),
     ('crm.team_user_ids()', 'stable', 'restricted', 'invoker', '{crm_app}'),
-    ('crm.transaction_id()', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
+    ('crm.transaction_id()', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi}'),
     ('crm.undo(uuid,text,boolean)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.rename_custom_field_option(uuid,text,text)', 'volatile', 'unsafe', 'invoker', '{crm_app}'),
     ('crm_private.apply_custom_field()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),

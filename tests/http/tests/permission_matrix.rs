@@ -19,7 +19,7 @@ use uuid::Uuid;
 use tables::{APART, TABLES, Table};
 
 /// Permissions that are not about the rows of an enrolled table.
-const OTHERS: [&str; 13] = [
+const OTHERS: [&str; 15] = [
     "organizations.read",
     "organizations.update",
     "users.read",
@@ -33,6 +33,8 @@ const OTHERS: [&str; 13] = [
     "api_keys.create",
     "api_keys.delete",
     "access.read",
+    "audit.read",
+    "audit.erase",
 ];
 
 struct World {
@@ -292,6 +294,11 @@ fn attempt(world: &World, actor: &Actor, permission: &str) -> Option<Response> {
             call("revoke_api_key", json!({ "api_key_id": key.id }))
         }
         "access.read" => call("explain_access", json!({ "user_id": world.other.user, "resource": "contacts" })),
+        "audit.read" => actor.get("/rpc/audit_checkpoint"),
+        "audit.erase" => {
+            let contact = world.owner.insert("contacts", &json!({ "last_name": "Forgotten" }));
+            call("erase_person", json!({ "entity": "contacts", "id": contact["id"] }))
+        }
         _ => return None,
     })
 }

@@ -29,6 +29,8 @@ fn queries(role: &str) -> Vec<(String, String)> {
              and p.oid <> all ('{
                  crm.logout,crm.leave_organization,crm.pre_request,crm.claim_messages,crm.claim_oauth_exchanges
              }'::regproc[])
+             -- Of whose two arguments one is needed.
+             and p.oid <> 'crm.undo'::regproc
              -- The platform's, which refuse everybody else: platform_refusals.rs.
              and p.oid <> all ('{crm.list_organizations,crm.list_users,crm.rotate_signing_key}'::regproc[])",
         &[&role],
