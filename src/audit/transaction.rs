@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -67,16 +68,26 @@ impl Ids {
     }
 
     pub fn next(&mut self) -> Uuid {
-        /// What follows the variant of an id.
-        const TAIL: u128 = (1 << 62) - 1;
         let next = match self.0 {
-            Some(last) if last.as_u128() & TAIL != TAIL => Uuid::from_u128(last.as_u128() + 1),
-            _ => Uuid::now_v7().max(LEAST_ID.get()),
+            Some(last) => after(last),
+            None => first(LEAST_ID.get()),
         };
         self.0 = Some(next);
-        LEAST_ID.set(Uuid::from_u128(next.as_u128() + 1));
+        LEAST_ID.set(after(next));
         next
     }
+}
+
+/// What follows the variant of an id is counted up.
+fn after(id: Uuid) -> Uuid {
+    const TAIL: u128 = (1 << 62) - 1;
+    if id.as_u128() & TAIL == TAIL { Uuid::now_v7().max(id) } else { Uuid::from_u128(id.as_u128() + 1) }
+}
+
+/// Within one millisecond ids go on from the last, so that randomness is asked for once in each.
+fn first(least: Uuid) -> Uuid {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
+    if least.as_u128() >> 80 >= now { least } else { Uuid::now_v7().max(least) }
 }
 
 /// When it began, in microseconds since 2000-01-01.
@@ -222,6 +233,14 @@ mod tests {
     fn save(state: &mut State, level: i32, then: u128) {
         state.saved.push((level, state.organizations.clone()));
         state.organizations.extend(noted(&[then]));
+    }
+
+    #[test]
+    fn ids_grow_within_a_statement_and_from_one_to_the_next() {
+        let ids: Vec<_> =
+            (0..50).flat_map(|_| (0..50).map(|_| ()).scan(Ids::new(), |ids, ()| Some(ids.next()))).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b));
+        assert!(ids.iter().all(|id| id.get_version_num() == 7));
     }
 
     #[test]

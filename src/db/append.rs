@@ -124,10 +124,28 @@ impl Appender {
             for slot in self.slots {
                 pg_sys::ExecDropSingleTupleTableSlot(slot);
             }
-            pg_sys::ExecCloseIndices(self.result);
+            close_indexes(self.result);
             pg_sys::FreeExecutorState(self.state);
             pg_sys::MemoryContextDelete(self.memory);
             pg_sys::table_close(self.relation, pg_sys::NoLock as i32);
+        }
+    }
+}
+
+/// As PostgreSQL does it, but that locks stay to the end of the transaction, as the table's does: the next statement mostly needs them
+/// again.
+///
+/// # Safety
+///
+/// A table whose indexes were opened, and are used no more.
+unsafe fn close_indexes(result: *mut pg_sys::ResultRelInfo) {
+    // SAFETY: by the caller; so many indexes are open.
+    unsafe {
+        for at in 0..(*result).ri_NumIndices as usize {
+            let index = *(*result).ri_IndexRelationDescs.add(at);
+            if !index.is_null() {
+                pg_sys::index_close(index, pg_sys::NoLock as i32);
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ create table crm.audit_transactions (
 );
 
 create index audit_transactions_org_id_created_at_id_idx on crm.audit_transactions (org_id, created_at, id);
-create index audit_transactions_org_id_request_id_idx on crm.audit_transactions (org_id, request_id) where request_id is not null;
+create index audit_transactions_org_id_request_id_idx on crm.audit_transactions (org_id, request_id);
 
 create trigger _300_append_only before insert or update or delete on crm.audit_transactions
     for each row execute function crm_private.append_only();
