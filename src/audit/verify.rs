@@ -37,14 +37,17 @@ struct Checkpoint {
 fn audit_checkpoint(org_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
     let organization = readable(org_id.map(from_pg))?
         .ok_or_else(|| CrmError::invalid("org_id", "name the organization: none is active"))?;
-    let head = db::select(
-        "select position, encode(hash, 'hex'), to_json(clock_timestamp())#>>'{}' from crm.audit_transactions
-         where org_id = $1 and position is not null order by position desc limit 1",
+    let (position, hash, now) = db::select(
+        "select head.position, encode(head.hash, 'hex'), to_json(clock_timestamp()) #>> '{}'
+         from (values (1)) as one
+         left join lateral (
+             select position, hash from crm.audit_transactions
+             where org_id = $1 and position is not null order by position desc limit 1
+         ) as head on true",
         &[PgBuiltInOids::UUIDOID],
         &[to_pg(organization).into()],
         |rows| rows.first().get_three::<i64, String, String>(),
     )?;
-    let (position, hash, now) = head;
     Ok(JsonB(json!({
         "org_id": organization,
         "position": position.unwrap_or(0),

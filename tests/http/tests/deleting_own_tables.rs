@@ -139,7 +139,7 @@ fn what_waits_for_the_end_of_each_batch_happens_there() {
     let mut calls = 1;
     while delete(&owner, 2)["done"] != true {
         calls += 1;
-        assert!(calls < 40);
+        assert!(calls < 120);
         let (_, _, vehicles) = rows_of(&owner);
         assert_eq!(departed(owner.organization.id) + vehicles, 6);
     }
