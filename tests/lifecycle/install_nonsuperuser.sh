@@ -191,7 +191,7 @@ declare
 begin
     for one in
         select oid from pg_catalog.pg_class
-        where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and relkind = 'r'
+        where relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and relkind in ('r', 'p') and not relispartition
     loop
         execute pg_catalog.format('create trigger a_trap before insert or update or delete on %s for each row execute function public.trap()', one);
         execute pg_catalog.format('create trigger z_trap after insert or update or delete on %s for each row execute function public.trap()', one);
