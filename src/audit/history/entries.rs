@@ -100,6 +100,13 @@ pub fn deletion(organization: Uuid, entity: &str, id: Uuid) -> Result<Option<Ent
     Ok(last.into_iter().next().filter(|entry| entry.action == Action::Delete))
 }
 
+/// What these records began and ended with, record by record, the latest first.
+pub fn beginnings_and_ends(organization: Uuid, entity: &str, ids: &[Uuid]) -> Result<Vec<Entry>> {
+    let ids: Vec<_> = ids.iter().copied().map(to_pg).collect();
+    let condition = "record_id = any ($2) and entity = $3 and action <> 'update' order by record_id, id desc";
+    find(organization, condition, vec![ids.into(), entity.into()])
+}
+
 /// Of the records of these entries those with later ones, of other transactions than these.
 pub fn changed_since(organization: Uuid, entity: &str, run: &[Entry], own: &[Uuid]) -> Result<HashSet<Uuid>> {
     let (records, ids): (Vec<_>, Vec<_>) = run.iter().map(|entry| (to_pg(entry.record_id), to_pg(entry.id))).unzip();

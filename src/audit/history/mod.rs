@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use self::entries::Entry;
 use self::past::Past;
+use self::sight::Sight;
 use self::subject::{Subject, Subjects};
 use crate::audit::transaction;
 use crate::db;
@@ -88,32 +89,28 @@ fn record_history(
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(CrmError::invalid("limit", format!("must be between 1 and {LIMIT_MAX}")).into());
     }
-    let organization = sight::organization_of(&subject, id)?;
-    Ok(TableIterator::new(changes(organization, &subject, id, before, limit)?))
+    let sight = sight::sight_of(&subject, id)?;
+    Ok(TableIterator::new(changes(&sight, &subject, id, before, limit)?))
 }
 
-fn changes(
-    organization: Uuid,
-    subject: &Subject,
-    id: Uuid,
-    before: Option<pgrx::Uuid>,
-    limit: i32,
-) -> Result<Vec<Change>> {
-    let [organization, id] = [organization, id].map(to_pg);
-    let arguments: [DatumWithOid; 5] =
-        [organization.into(), id.into(), subject.entity.as_str().into(), before.into(), limit.into()];
+fn changes(sight: &Sight, subject: &Subject, id: Uuid, before: Option<pgrx::Uuid>, limit: i32) -> Result<Vec<Change>> {
+    let [organization, id] = [sight.organization, id].map(to_pg);
+    let floor = sight.floor.map(to_pg);
+    let arguments: [DatumWithOid; 6] =
+        [organization.into(), id.into(), subject.entity.as_str().into(), before.into(), limit.into(), floor.into()];
     let types = [
         PgBuiltInOids::UUIDOID,
         PgBuiltInOids::UUIDOID,
         PgBuiltInOids::TEXTOID,
         PgBuiltInOids::UUIDOID,
         PgBuiltInOids::INT4OID,
+        PgBuiltInOids::UUIDOID,
     ];
     db::select(
         "select id, created_at, action, (coalesce(after, before) ->> 'version')::integer, actor_id, impersonator_id, api_key_id,
              request_id, application, transaction_id, changed, before::text, after::text
          from crm.audit_log
-         where org_id = $1 and record_id = $2 and entity = $3 and ($4 is null or id < $4)
+         where org_id = $1 and record_id = $2 and entity = $3 and ($4 is null or id < $4) and ($6 is null or id > $6)
          order by id desc limit $5",
         &types,
         &arguments,
@@ -152,24 +149,24 @@ fn record_at(
 ) -> Result<Option<Json>, ErrorReport> {
     let (subject, id) = asked_for(entity, id)?;
     let at = given("at", at)?;
-    let organization = sight::organization_of(&subject, id)?;
-    let image = at_time(&subject, organization, id, at)?;
+    let image = at_time(&sight::sight_of(&subject, id)?, &subject, id, at)?;
     Ok(image.map(|image| image.to_text()))
 }
 
 type Image = crate::records::custom::object::Object;
 
-fn at_time(subject: &Subject, organization: Uuid, id: Uuid, at: TimestampWithTimeZone) -> Result<Option<Image>> {
-    let mut past = Past::from(images::current(subject, organization, &[id])?.remove(&id));
+fn at_time(sight: &Sight, subject: &Subject, id: Uuid, at: TimestampWithTimeZone) -> Result<Option<Image>> {
+    let mut past = Past::from(images::current(subject, sight.organization, &[id])?.remove(&id));
     let later = entries::find(
-        organization,
+        sight.organization,
         "record_id = $2 and entity = $3 and id >= (
              select later.id from crm.audit_log as later
              where later.org_id = $1 and later.record_id = $2 and later.entity = $3 and later.created_at > $4
              order by later.id limit 1
          )
+         and ($5 is null or id > $5)
          order by id desc",
-        vec![to_pg(id).into(), subject.entity.as_str().into(), at.into()],
+        vec![to_pg(id).into(), subject.entity.as_str().into(), at.into(), sight.floor.map(to_pg).into()],
     )?;
     for entry in &later {
         if entry.created_at > at { past.take_back(entry) } else { past.leave(entry) }
@@ -178,20 +175,15 @@ fn at_time(subject: &Subject, organization: Uuid, id: Uuid, at: TimestampWithTim
 }
 
 /// A record as it was at a version, if history still has that; `None` also for one that never was.
-fn at_version(
-    subject: &Subject,
-    organization: Uuid,
-    id: Uuid,
-    now: Option<Image>,
-    version: i32,
-) -> Result<Option<Image>> {
+fn at_version(sight: &Sight, subject: &Subject, id: Uuid, now: Option<Image>, version: i32) -> Result<Option<Image>> {
     let mut past = Past::from(now);
     let mut before: Option<Entry> = None;
     while past.version() != Some(version) {
+        let before_it = before.map(|entry| to_pg(entry.id));
         let next = entries::find(
-            organization,
-            "record_id = $2 and entity = $3 and ($4 is null or id < $4) order by id desc limit 1",
-            vec![to_pg(id).into(), subject.entity.as_str().into(), before.map(|entry| to_pg(entry.id)).into()],
+            sight.organization,
+            "record_id = $2 and entity = $3 and ($4 is null or id < $4) and ($5 is null or id > $5) order by id desc limit 1",
+            vec![to_pg(id).into(), subject.entity.as_str().into(), before_it.into(), sight.floor.map(to_pg).into()],
         )?;
         let Some(entry) = next.into_iter().next().filter(|entry| !entry.is_erased) else { return Ok(None) };
         past.take_back(&entry);

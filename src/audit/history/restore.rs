@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::entries::{self, Entry, id_in};
 use super::past::version;
-use super::sight::{self, no_such_record};
+use super::sight::{self, Sight, no_such_record};
 use super::subject::{Referrer, Subject, Subjects};
 use super::write::{self, Wanted, each, without_the_gone};
 use super::{Image, at_version, images};
@@ -23,9 +23,7 @@ pub fn restore(entity: &str, id: Uuid, version: Option<i32>) -> Result<Value> {
     let subject = subjects.named(entity)?;
     let (_, holder, permissions) = sight::active()?;
     let organization = holder.organization();
-    if !sight::may_know(&subject, organization, &permissions, id)? {
-        return Err(no_such_record());
-    }
+    let sight = sight::look(&subject, organization, &permissions, id)?.ok_or_else(no_such_record)?;
     let mut restore = Restore { organization, subjects, restored: vec![], relinked: 0, skipped: vec![] };
     match (images::current(&subject, organization, &[id])?.remove(&id), version) {
         (Some(_), None) => {
@@ -34,8 +32,8 @@ pub fn restore(entity: &str, id: Uuid, version: Option<i32>) -> Result<Value> {
                 hint: "With a version it is set to what it was then.".into(),
             });
         }
-        (Some(now), Some(version)) => restore.go_back(&subject, id, now, version)?,
-        (None, version) => restore.bring_back(&subject, id, version)?,
+        (Some(now), Some(version)) => restore.go_back(&sight, &subject, id, now, version)?,
+        (None, version) => restore.bring_back(&sight, &subject, id, version)?,
     }
     Ok(json!({ "restored": restore.restored, "relinked": restore.relinked, "skipped": restore.skipped }))
 }
@@ -58,12 +56,12 @@ impl Restore {
     }
 
     /// Sets a record to what it was.
-    fn go_back(&mut self, subject: &Subject, id: Uuid, now: Image, to: i32) -> Result<()> {
+    fn go_back(&mut self, sight: &Sight, subject: &Subject, id: Uuid, now: Image, to: i32) -> Result<()> {
         let current = version(&now);
         if current < Some(to) {
             return Err(no_such_version());
         }
-        let then = at_version(subject, self.organization, id, Some(now.clone()), to)?.ok_or_else(no_such_version)?;
+        let then = at_version(sight, subject, id, Some(now.clone()), to)?.ok_or_else(no_such_version)?;
         let mut rows = [Wanted { id, image: difference(subject, &now, &then), version: current }];
         self.let_go(subject, &mut rows)?;
         let [mut row] = rows;
@@ -95,7 +93,7 @@ impl Restore {
         Ok(())
     }
 
-    fn bring_back(&mut self, subject: &Rc<Subject>, id: Uuid, to: Option<i32>) -> Result<()> {
+    fn bring_back(&mut self, sight: &Sight, subject: &Rc<Subject>, id: Uuid, to: Option<i32>) -> Result<()> {
         let deletion = entries::deletion(self.organization, &subject.entity, id)?.ok_or_else(no_such_record)?;
         if deletion.is_erased {
             return Err(CrmError::invalid("id", "what the record was is erased from history"));
@@ -103,7 +101,7 @@ impl Restore {
         let last = version(&deletion.before);
         let mut image = deletion.before.clone();
         if let Some(to) = to.filter(|to| Some(*to) != last) {
-            image = at_version(subject, self.organization, id, Some(image), to)?.ok_or_else(no_such_version)?;
+            image = at_version(sight, subject, id, Some(image), to)?.ok_or_else(no_such_version)?;
             if let Some(last) = last {
                 image.0.insert("version".into(), last.to_string());
             }

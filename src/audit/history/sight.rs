@@ -1,13 +1,14 @@
 //! Who may know of a record's past: who may read it as it is now, or could when it was deleted, or may read all history.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use pgrx::PgBuiltInOids;
 use uuid::Uuid;
 
-use super::entries::{self, Entry, id_in};
-use super::images;
+use super::entries::{self, Action, Entry, id_in};
 use super::subject::Subject;
+use super::{images, past};
 use crate::access::grants::Scope;
 use crate::access::permissions::{Holder, Permissions, everywhere, in_active};
 use crate::db;
@@ -31,12 +32,19 @@ pub fn active() -> Result<(Rc<Principal>, Holder, Rc<Permissions>)> {
     Ok((principal, holder, permissions))
 }
 
-/// The organization where the caller may know of this record.
-pub fn organization_of(subject: &Subject, id: Uuid) -> Result<Uuid> {
+/// What the caller may know of a record.
+pub struct Sight {
+    pub organization: Uuid,
+    /// Entries up to this id tell of another record, which had the same id.
+    pub floor: Option<Uuid>,
+}
+
+/// Where the caller may know of this record.
+pub fn sight_of(subject: &Subject, id: Uuid) -> Result<Sight> {
     let principal = principal()?;
     for (holder, permissions) in everywhere(&principal)? {
-        if may_know(subject, holder.organization(), &permissions, id)? {
-            return Ok(holder.organization());
+        if let Some(sight) = look(subject, holder.organization(), &permissions, id)? {
+            return Ok(sight);
         }
     }
     Err(no_such_record())
@@ -46,16 +54,64 @@ pub fn reads_all_history(permissions: &Permissions) -> bool {
     permissions.scope("audit.read") == Some(Scope::All)
 }
 
-pub fn may_know(subject: &Subject, organization: Uuid, permissions: &Permissions, id: Uuid) -> Result<bool> {
-    if !images::visible(subject, organization, &[id])?.is_empty() {
-        return Ok(true);
+/// `None`: nothing, for the caller.
+pub fn look(subject: &Subject, organization: Uuid, permissions: &Permissions, id: Uuid) -> Result<Option<Sight>> {
+    let is_visible = !images::visible(subject, organization, &[id])?.is_empty();
+    if reads_all_history(permissions) {
+        let is_known = is_visible || is_known(subject, organization, id)?;
+        return Ok(is_known.then_some(Sight { organization, floor: None }));
     }
-    if let Some(deletion) = entries::deletion(organization, &subject.entity, id)?
-        && could_read(subject, organization, &deletion)?
-    {
-        return Ok(true);
+    let may_know = is_visible
+        || match entries::deletion(organization, &subject.entity, id)? {
+            Some(deletion) => could_read(subject, organization, &deletion)?,
+            None => false,
+        };
+    if !may_know {
+        return Ok(None);
     }
-    Ok(reads_all_history(permissions) && is_known(subject, organization, id)?)
+    let floor = floors(subject, organization, &[id])?.remove(&id);
+    Ok(Some(Sight { organization, floor }))
+}
+
+/// Where what the caller may know of these records begins, after the entry of this id: an id can be given to another record when its
+/// record is deleted, by anybody. What was before that is known to whoever could read what was deleted.
+pub fn floors(subject: &Subject, organization: Uuid, ids: &[Uuid]) -> Result<HashMap<Uuid, Uuid>> {
+    let ends = entries::beginnings_and_ends(organization, &subject.entity, ids)?;
+    let mut floors = HashMap::new();
+    for ends in ends.chunk_by(|one, other| one.record_id == other.record_id) {
+        if let (Some(last), Some(floor)) = (ends.first(), floor(subject, organization, ends)?) {
+            floors.insert(last.record_id, floor);
+        }
+    }
+    Ok(floors)
+}
+
+/// Of one record, whose entries these are, the latest first.
+fn floor(subject: &Subject, organization: Uuid, ends: &[Entry]) -> Result<Option<Uuid>> {
+    let mut beginning: Option<&Entry> = None;
+    for entry in ends {
+        let goes_on = match (entry.action, beginning) {
+            (Action::Delete, Some(beginning)) if is_return(beginning, entry) => true,
+            (Action::Delete, _) => could_read(subject, organization, entry)?,
+            _ => beginning.is_none(),
+        };
+        if !goes_on {
+            return Ok(Some(beginning.map_or(entry.id, before)));
+        }
+        beginning = (entry.action == Action::Insert).then_some(entry);
+    }
+    Ok(beginning.map(before))
+}
+
+/// The id before an entry's.
+fn before(entry: &Entry) -> Uuid {
+    Uuid::from_u128(entry.id.as_u128().saturating_sub(1))
+}
+
+/// Whether what was deleted came back with this: only then its version goes on.
+fn is_return(next: &Entry, deletion: &Entry) -> bool {
+    let returned = past::version(&deletion.before).and_then(|last| last.checked_add(1));
+    next.action == Action::Insert && returned.is_some() && past::version(&next.after) == returned
 }
 
 /// Whether the caller might have read what was deleted.
@@ -70,13 +126,14 @@ fn is_known(subject: &Subject, organization: Uuid, id: Uuid) -> Result<bool> {
 }
 
 /// Those of these records that the caller finds in the trash.
-pub fn in_trash(organization: Uuid, ids: &[Uuid]) -> Result<Vec<Uuid>> {
+pub fn in_trash(subject: &Subject, organization: Uuid, ids: &[Uuid]) -> Result<Vec<Uuid>> {
     let ids: Vec<_> = ids.iter().copied().map(to_pg).collect();
     db::as_caller(|| {
         db::select(
-            "select coalesce(array_agg(record_id), '{}') from crm.deleted_records where org_id = $1 and record_id = any ($2)",
-            &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDARRAYOID],
-            &[to_pg(organization).into(), ids.into()],
+            "select coalesce(array_agg(record_id), '{}') from crm.deleted_records
+             where org_id = $1 and record_id = any ($2) and entity = $3",
+            &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDARRAYOID, PgBuiltInOids::TEXTOID],
+            &[to_pg(organization).into(), ids.into(), subject.entity.as_str().into()],
             |rows| {
                 let found = rows.first().get_one::<Vec<pgrx::Uuid>>()?.unwrap_or_default();
                 Ok(found.into_iter().map(from_pg).collect())

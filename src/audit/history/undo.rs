@@ -168,11 +168,13 @@ impl Undo {
         }
         let ids: Vec<_> = run.iter().map(|entry| entry.record_id).collect();
         let mut visible: HashSet<_> = images::visible(subject, self.organization, &ids)?.into_iter().collect();
-        visible.extend(sight::in_trash(self.organization, &ids)?);
+        visible.extend(sight::in_trash(subject, self.organization, &ids)?);
+        let floors = sight::floors(subject, self.organization, &ids)?;
+        let is_of_it = |entry: &Entry| floors.get(&entry.record_id).is_none_or(|floor| entry.id > *floor);
         let mut known = vec![];
         for entry in run {
             if is_own(&entry)
-                || visible.contains(&entry.record_id)
+                || visible.contains(&entry.record_id) && is_of_it(&entry)
                 || entry.action == entries::Action::Delete && sight::could_read(subject, self.organization, &entry)?
             {
                 known.push(entry);

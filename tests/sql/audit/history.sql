@@ -49,6 +49,57 @@ select is(
     '[{"version": 1}, {"title": "Head", "email": "a@example.com", "version": 2}, true]', 'what the columns held before and after'
 );
 
+-- An id that is used again is another record: whoever makes it does not learn what the first one was.
+insert into tests.ids select name, gen_random_uuid() from unnest('{reused,line}'::text[]) as name;
+select tests.change('first', 'ann', $$insert into crm.contacts (id, last_name) values (tests.id('reused'), 'Secret')$$);
+select pg_sleep(0.01);
+select clock_timestamp() as first_life \gset
+select tests.change('first changed', 'ann', $$update crm.contacts set title = 'Spy' where id = tests.id('reused')$$);
+select tests.change('first gone', 'ann', $$delete from crm.contacts where id = tests.id('reused')$$);
+select is(tests.history('sam', 'reused'), '22023 id: there is no such record', 'what is ann''s is deleted unseen');
+select tests.change('second', 'sam', $$insert into crm.contacts (id, last_name) values (tests.id('reused'), 'Second')$$);
+select is(tests.history('sam', 'reused'), 'insert 1 sam', 'sam, who uses its id again, sees what is his');
+select is(tests.history('sam', 'reused', 'Acme', format(', before => %L', (select id from crm.audit_log where transaction_id = tests.transaction('second')))), null, 'and nothing on the page before');
+select is(tests.said('sam', format('select crm.record_at(''contacts'', %L, %L)', tests.id('reused'), :'first_life')), null, 'at that time there was nothing');
+select is(
+    tests.said('sam', format('select crm.restore_record(''contacts'', %L, %s)', tests.id('reused'), version)), wanted, 'no version of the first one: ' || version
+) from (values (1, '{"skipped": [], "relinked": 0, "restored": []}'), (2, '22023 version: history does not have this version of the record')) as v (version, wanted);
+select tests.change('second changed', 'sam', $$update crm.contacts set title = 'Two' where id = tests.id('reused'); update crm.contacts set title = 'Three' where id = tests.id('reused')$$);
+select is(tests.said('sam', format($$select crm.restore_record('contacts', %L, 2)::jsonb -> 'restored' -> 0 ->> 'entity'$$, tests.id('reused'))), 'contacts', 'his own versions he has');
+select is((select (last_name, title) from crm.contacts where id = tests.id('reused')), ('Second'::text, 'Two'::text), 'as they were');
+select is(tests.said('sam', format('select crm.undo(%L)', tests.transaction(name))), '22023 transaction_id: there is no such transaction', 'nor does undo tell of it: ' || name)
+from unnest('{first,"first changed","first gone"}'::text[]) as name;
+select is(tests.history(person, 'reused'), 'update 4 sam {title}, update 3 sam {title}, update 2 sam {title}, insert 1 sam, delete 2 ann, update 2 ann {title}, insert 1 ann', person || ', who reads all contacts or all history, sees both')
+from unnest('{ann,viewer,alf}'::text[]) as person;
+select tests.change('second gone', 'sam', $$delete from crm.contacts where id = tests.id('reused')$$);
+select is(tests.history('sam', 'reused'), 'delete 4 sam, update 4 sam {title}, update 3 sam {title}, update 2 sam {title}, insert 1 sam', 'and deleted he sees his own still');
+select tests.said('sam', format('select crm.restore_record(''contacts'', %L)', tests.id('reused')));
+select tests.change('handed over', 'ann', $$update crm.contacts set owner_id = tests.user_id('sid') where id = tests.id('reused')$$);
+select is(tests.history('sid', 'reused'), 'update 6 ann {owner_id}, insert 5 sam, delete 4 sam, update 4 sam {title}, update 3 sam {title}, update 2 sam {title}, insert 1 sam', 'what comes back is the same record: whoever gets it gets its history');
+
+-- Also what is only part of a record.
+select tests.change('with address', 'ann', $$
+    with c as (insert into crm.contacts (last_name) values ('Address') returning id)
+    insert into crm.contact_emails (id, contact_id, email) select tests.id('line'), id, 'secret@example.com' from c
+$$);
+select tests.change('without address', 'ann', $$delete from crm.contact_emails where id = tests.id('line')$$);
+select tests.change('own address', 'sam', $$insert into crm.contact_emails (id, contact_id, email) values (tests.id('line'), tests.id('a'), 'own@example.com')$$);
+select is(tests.said('sam', format($$select string_agg(h.after ->> 'email', ',') from crm.record_history('contact_emails', %L) as h$$, tests.id('line'))), 'own@example.com', 'a part''s id, too');
+
+-- And where rows went without a word.
+insert into tests.ids values ('unseen', gen_random_uuid());
+select tests.change('unseen', 'ann', $$insert into crm.contacts (id, last_name) values (tests.id('unseen'), 'Secret')$$);
+set session_replication_role = replica;
+delete from crm.contacts where id = tests.id('unseen');
+reset session_replication_role;
+select tests.change('own unseen', 'sam', $$insert into crm.contacts (id, last_name) values (tests.id('unseen'), 'Own')$$);
+select is(tests.history('sam', 'unseen'), 'insert 1 sam', 'what went without a word is not the next record''s past');
+
+-- What administers an organization is no record.
+select is(tests.said('ann', format('select %s(%L, %L%s)', call, name, tests.org_id('Acme'), rest)), '22023 entity: there is no such entity', call || ' of ' || name)
+from (values ('crm.record_history', ''), ('crm.record_at', ', now()'), ('crm.restore_record', ', 1')) as c (call, rest),
+    unnest('{organizations,memberships,invitations,api_keys,crm_private.api_keys,crm_private.invitations,crm_private.plan_overrides,plan_overrides,audit_log}'::text[]) as name;
+
 select tests.nobody();
 begin;
 select tests.become_role('crm_app');
