@@ -1,7 +1,7 @@
 //! A row as JSON: what a table's columns are, and how their values are written.
 //!
-//! The form is that of PostgreSQL's own `row_to_json`, so that `json_populate_record` reads it back, but for times with a time
-//! zone, which are in UTC whatever the session's is, and for what is NULL, which is left out.
+//! The form is that of PostgreSQL's own `row_to_json`, so that `json_populate_record` reads it back, but for what is NULL, which is left
+//! out; and it is the same in whatever session (`db::plain`).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::keep::RECORD;
 use crate::db::catalog;
+use crate::db::plain::Plain;
 use crate::db::transition::datum;
 use crate::error::{CrmError, Result};
 
@@ -255,6 +256,7 @@ impl Column {
 ///
 /// A slot with a row of the table, all columns taken out.
 pub unsafe fn whole(shape: &Shape, slot: Slot, into: &mut Vec<u8>) {
+    let _plain = Plain::begin();
     into.clear();
     into.push(b'{');
     for column in shape.columns.iter().filter(|column| column.is_open()) {
@@ -280,6 +282,7 @@ pub unsafe fn difference<'a>(
     before: &mut Vec<u8>,
     after: &mut Vec<u8>,
 ) -> Vec<&'a str> {
+    let _plain = Plain::begin();
     let mut changed = vec![];
     for into in [&mut *before, &mut *after] {
         into.clear();
@@ -332,9 +335,8 @@ impl Kind {
                     quote(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()), into);
                 }
                 Self::Time(of_type) => {
-                    let (mut buffer, utc) = ([0; pg_sys::MAXDATELEN as usize + 1], 0);
-                    let zone = if of_type == pg_sys::TIMESTAMPTZOID { &raw const utc } else { std::ptr::null() };
-                    pg_sys::JsonEncodeDateTime(buffer.as_mut_ptr(), value, of_type, zone);
+                    let mut buffer = [0; pg_sys::MAXDATELEN as usize + 1];
+                    pg_sys::JsonEncodeDateTime(buffer.as_mut_ptr(), value, of_type, std::ptr::null());
                     quote(&CStr::from_ptr(buffer.as_ptr()).to_string_lossy(), into);
                 }
                 Self::Array => push_json(direct_function_call_as_datum(pg_sys::array_to_json, &[Some(value)]), into),
@@ -374,12 +376,10 @@ unsafe fn push_json(value: Option<pg_sys::Datum>, into: &mut Vec<u8>) {
 
 /// # Safety
 ///
-/// A type's output function and a value of that type.
+/// A type's output function and a value of that type; the text is left to the current memory.
 unsafe fn with_output(output: pg_sys::Oid, value: pg_sys::Datum, read: impl FnOnce(&[u8])) {
-    // SAFETY: by the caller; the text is NUL-terminated and ours.
+    // SAFETY: by the caller; the text is NUL-terminated.
     unsafe {
-        let told = pg_sys::OidOutputFunctionCall(output, value);
-        read(CStr::from_ptr(told).to_bytes());
-        pg_sys::pfree(told.cast());
+        read(CStr::from_ptr(pg_sys::OidOutputFunctionCall(output, value)).to_bytes());
     }
 }

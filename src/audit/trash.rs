@@ -41,7 +41,13 @@ impl Trash {
     /// # Safety
     ///
     /// A slot with a row of the table, all columns taken out.
-    pub unsafe fn add(&mut self, shape: &Shape, slot: *mut pg_sys::TupleTableSlot, deletion: &Deletion) -> Result<()> {
+    pub unsafe fn add(
+        &mut self,
+        shape: &Shape,
+        slot: *mut pg_sys::TupleTableSlot,
+        title: Option<&str>,
+        deletion: &Deletion,
+    ) -> Result<()> {
         if self.0.is_none() {
             let table = db::relation(c"crm", c"deleted_records")?;
             // SAFETY: an existing table.
@@ -50,9 +56,9 @@ impl Trash {
         }
         let Some(table) = &mut self.0 else { return Ok(()) };
         // SAFETY: by the caller; these columns are of type uuid.
-        let (ids, title) = unsafe {
+        let ids = unsafe {
             let id = |at| value::<pgrx::Uuid>(slot, at);
-            ((id(shape.org_id), id(shape.key), shape.owner_id.and_then(id)), shape.title(slot))
+            (id(shape.org_id), id(shape.key), shape.owner_id.and_then(id))
         };
         table.add(|| {
             [
@@ -63,7 +69,7 @@ impl Trash {
                 shape.resource.as_str().into_datum(),
                 ids.1.into_datum(),
                 ids.2.into_datum(),
-                title.as_deref().into_datum(),
+                title.into_datum(),
                 deletion.actor_id.map(to_pg).into_datum(),
                 to_pg(deletion.transaction_id).into_datum(),
             ]

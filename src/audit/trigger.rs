@@ -12,8 +12,10 @@ use super::erase;
 use super::image::{self, Shape};
 use super::trash::Trash;
 use super::write::{Event, Writer};
+use crate::db::memory::PerRow;
 use crate::db::transition::{Transition, value};
 use crate::error::{CrmError, Result};
+use crate::identity::principal;
 use crate::plans;
 use crate::records::row;
 use crate::schema::is_restore;
@@ -88,6 +90,8 @@ struct Log<'a> {
     shape: &'a Shape,
     writer: Writer<'a>,
     trash: Trash,
+    /// For values that have to be unpacked to be written.
+    memory: PerRow,
     before: Vec<u8>,
     after: Vec<u8>,
     /// Whether the organization last seen has history.
@@ -100,6 +104,7 @@ impl<'a> Log<'a> {
             shape,
             writer: Writer::new(&shape.entity)?,
             trash: Trash::default(),
+            memory: PerRow::new(),
             before: vec![],
             after: vec![],
             seen: None,
@@ -112,21 +117,24 @@ impl<'a> Log<'a> {
     unsafe fn inserted(&mut self, new: Slot) -> Result<()> {
         // SAFETY: by the caller.
         unsafe {
-            image::whole(self.shape, new, &mut self.after);
-            self.add("insert", new, None, false, true).map(|_| ())
+            let Some(record) = self.record(new)? else { return Ok(()) };
+            self.memory.run(|| image::whole(self.shape, new, &mut self.after));
+            self.add("insert", record, None, false, true).map(|_| ())
         }
     }
 
     unsafe fn deleted(&mut self, old: Slot) -> Result<()> {
         // SAFETY: by the caller.
         unsafe {
-            image::whole(self.shape, old, &mut self.before);
-            let erasing = erase::goes_on();
-            if let Some(entry) = self.add("delete", old, None, !erasing, false)?
-                && self.shape.is_record
-                && !erasing
-            {
-                self.trash.add(self.shape, old, &self.writer.deletion(entry))?;
+            let Some(record) = self.record(old)? else { return Ok(()) };
+            if erase::goes_on() {
+                return self.add("delete", record, None, false, false).map(|_| ());
+            }
+            self.memory.run(|| image::whole(self.shape, old, &mut self.before));
+            let entry = self.add("delete", record, None, true, false)?;
+            if self.shape.is_record {
+                let title = self.memory.run(|| self.shape.title(old));
+                self.trash.add(self.shape, old, title.as_deref(), &self.writer.deletion(entry))?;
             }
             Ok(())
         }
@@ -141,8 +149,9 @@ impl<'a> Log<'a> {
                 self.deleted(old)?;
                 return self.inserted(new);
             }
-            let changed = image::difference(shape, old, new, &mut self.before, &mut self.after);
-            self.add("update", new, Some(changed), true, true).map(|_| ())
+            let Some(record) = self.record(new)? else { return Ok(()) };
+            let changed = self.memory.run(|| image::difference(shape, old, new, &mut self.before, &mut self.after));
+            self.add("update", record, Some(changed), true, true).map(|_| ())
         }
     }
 
@@ -171,34 +180,34 @@ impl<'a> Log<'a> {
         Ok(())
     }
 
-    /// Gives the entry's id, if the organization has history.
-    unsafe fn add(
+    /// The row's organization and record, if they have history.
+    unsafe fn record(&mut self, slot: Slot) -> Result<Option<(Uuid, Uuid)>> {
+        // SAFETY: by the caller; both columns are of type uuid.
+        let [organization, record] = unsafe {
+            [self.shape.org_id, self.shape.key].map(|at| value::<pgrx::Uuid>(slot, at).map(principal::from_pg))
+        };
+        // What is the platform's own is nobody's history.
+        let (Some(organization), Some(record)) = (organization, record) else { return Ok(None) };
+        Ok(self.has_history(organization)?.then_some((organization, record)))
+    }
+
+    /// Gives the entry's id.
+    fn add(
         &mut self,
         action: &'static str,
-        slot: Slot,
+        (org_id, record_id): (Uuid, Uuid),
         changed: Option<Vec<&'a str>>,
         before: bool,
         after: bool,
-    ) -> Result<Option<Uuid>> {
-        let shape = self.shape;
-        // SAFETY: by the caller; both columns are of type uuid.
-        let (organization, record) =
-            unsafe { (value::<pgrx::Uuid>(slot, shape.org_id), value::<pgrx::Uuid>(slot, shape.key)) };
-        // What is the platform's own is nobody's history.
-        let (Some(organization), Some(record)) = (organization, record) else { return Ok(None) };
-        let organization = Uuid::from_bytes(*organization.as_bytes());
-        if !self.has_history(organization)? {
-            return Ok(None);
-        }
-        let entry = self.writer.add(Event {
-            org_id: organization,
-            record_id: Uuid::from_bytes(*record.as_bytes()),
+    ) -> Result<Uuid> {
+        self.writer.add(Event {
+            org_id,
+            record_id,
             action,
             changed,
             before: before.then_some(self.before.as_slice()),
             after: after.then_some(self.after.as_slice()),
-        });
-        entry.map(Some)
+        })
     }
 
     /// Not one that is just being removed.
@@ -216,5 +225,6 @@ impl<'a> Log<'a> {
     fn finish(self) {
         self.writer.finish();
         self.trash.finish();
+        self.memory.finish();
     }
 }

@@ -16,6 +16,9 @@ use crate::error::{CrmError, Result};
 /// So many rows are written together; a page holds fewer.
 const BATCH: usize = 256;
 
+/// Or as many as take so many bytes.
+const BATCH_BYTES: usize = 1 << 20;
+
 /// A column's value, made in the memory of [`Appender::in_memory`]; `None` is NULL.
 pub type Value = Option<pg_sys::Datum>;
 
@@ -56,7 +59,10 @@ impl Appender {
 
     /// Adds the row that `make` gives, in the order of the columns; what it allocates lives as long as it has to.
     pub fn add<const N: usize>(&mut self, make: impl FnOnce() -> [Value; N]) {
-        if self.used == BATCH {
+        // SAFETY: a living context.
+        let is_full =
+            self.used == BATCH || unsafe { pg_sys::MemoryContextMemAllocated(self.memory, false) } > BATCH_BYTES;
+        if is_full {
             self.flush();
         }
         let slot = self.next_slot();

@@ -4,6 +4,8 @@ pub mod append;
 mod attempt;
 pub mod catalog;
 pub mod locks;
+pub mod memory;
+pub mod plain;
 pub mod restoring;
 mod rows;
 pub mod savepoint;

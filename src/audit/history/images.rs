@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use pgrx::pg_sys;
 use pgrx::spi::quote_identifier;
 use uuid::Uuid;
 
 use super::subject::Subject;
-use crate::db;
+use crate::db::{self, plain::plainly};
 use crate::error::Result;
 use crate::identity::principal::{from_pg, to_pg};
 use crate::records::custom::object::Object;
@@ -20,7 +19,7 @@ pub fn current(subject: &Subject, organization: Uuid, ids: &[Uuid]) -> Result<Ha
         subject.table
     );
     let ids: Vec<_> = ids.iter().copied().map(to_pg).collect();
-    in_utc(|| {
+    plainly(|| {
         db::read_as_owner(subject.owner(), || {
             db::select_once(&query, &[to_pg(organization).into(), ids.into()], |rows| {
                 let mut images = HashMap::new();
@@ -51,27 +50,4 @@ pub fn visible(subject: &Subject, organization: Uuid, ids: &[Uuid]) -> Result<Ve
             Ok(found.into_iter().map(from_pg).collect())
         })
     })
-}
-
-/// Times are written in UTC in entries. Where an error passes through, the end of the (sub)transaction sets back what was set.
-fn in_utc<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
-    // SAFETY: as functions with settings of their own do it.
-    let level = unsafe {
-        let level = pg_sys::NewGUCNestLevel();
-        pg_sys::set_config_option(
-            c"timezone".as_ptr(),
-            c"UTC".as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
-            true,
-            0,
-            false,
-        );
-        level
-    };
-    let answer = run();
-    // SAFETY: the level that began above.
-    unsafe { pg_sys::AtEOXact_GUC(true, level) };
-    answer
 }

@@ -182,6 +182,25 @@ select is(
     'values of all kinds can be read back'
 );
 
+-- However the session writes values, history has them in one way.
+create type tests.service as (done timestamptz, took interval);
+alter table crm.vehicles add column times timestamptz[], add column service tests.service;
+create function tests.written(plate text) returns jsonb language sql as $$
+    select after::jsonb - '{id,plate,created_at,updated_at}'::text[] from crm.audit_log where after ->> 'plate' = written.plate
+$$;
+create function tests.drive(plate text) returns void language sql as $$
+    insert into crm.vehicles (org_id, plate, speed, sold_on, during, times, service)
+    values (tests.org_id('Acme'), plate, 0.1::float8 + 0.2::float8, '2024-02-03', '["2024-02-03 04:05:06.7+00",)', '{2024-02-03 04:05:06+00}', row('2024-02-03 04:05:06+00', '-1 days +02:00:00'))
+$$;
+select tests.drive('plain');
+select set_config(name, value, true) from (values ('timezone', 'Asia/Kolkata'), ('datestyle', 'German'), ('intervalstyle', 'sql_standard'), ('extra_float_digits', '-5')) as s (name, value) \g /dev/null
+select tests.drive('odd');
+select is((select array_agg(current_setting(name)) from unnest('{timezone,datestyle,intervalstyle,extra_float_digits}'::text[]) as name), '{Asia/Kolkata,"German, DMY",sql_standard,-5}', 'what the session likes stays');
+reset timezone; reset datestyle; reset intervalstyle; reset extra_float_digits;
+select is(tests.written('odd'), tests.written('plain'), 'values are written in one way');
+select is(tests.written('odd') -> 'times', '["2024-02-03T04:05:06+00:00"]', 'times in UTC');
+select is(tests.written('odd') -> 'speed', '0.30000000000000004', 'numbers with all their digits');
+
 -- What administers an organization ---------------------------------------------------------------------------------------------------
 
 update crm.organizations set name = 'Acme Ltd' where id = :'acme';
@@ -192,6 +211,7 @@ select crm.invite_user('new@example.com', 'sales') \g /dev/null
 select tests.nobody();
 truncate tests.noted;
 insert into tests.noted select * from tests.entries('Acme');
+delete from tests.noted where entity = 'vehicles';
 select set_eq(
     $$select action || ' ' || entity from tests.noted$$,
     $$values ('update organizations'), ('insert api_keys'), ('update memberships'), ('insert invitations')$$, 'members, keys and invitations have history'
