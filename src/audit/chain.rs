@@ -23,7 +23,7 @@ pub struct Content {
 impl Content {
     pub fn new(salt: &[u8]) -> Self {
         let mut context = digest::Context::new(&SHA256);
-        Fields(&mut context).bytes(salt);
+        Fields::of(&mut context).bytes(salt);
         Self { context, entries: 0 }
     }
 
@@ -59,7 +59,7 @@ impl Link {
     /// What the row's hash is at this place.
     pub fn hash(&self, previous: &Hash, position: i64) -> Hash {
         let mut context = digest::Context::new(&SHA256);
-        Fields(&mut context)
+        Fields::of(&mut context)
             .bytes(previous)
             .number(position)
             .id(Some(self.org_id))

@@ -6,11 +6,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::rc::Rc;
 
 use pgrx::pg_sys;
 
 use super::catalog;
+use super::memory::context;
 use crate::error::{CrmError, Result};
 
 /// So many rows are written together; a page holds fewer.
@@ -19,62 +19,45 @@ const BATCH: usize = 256;
 /// Or as many as take so many bytes.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// A column's value, made in the memory of [`Appender::in_memory`]; `None` is NULL.
+/// A column's value, made in the memory of the batch; `None` is NULL.
 pub type Value = Option<pg_sys::Datum>;
 
 /// An open table. Where an error passes through, the end of the (sub)transaction closes what is open.
 pub struct Appender {
     relation: pg_sys::Relation,
-    result: *mut pg_sys::ResultRelInfo,
-    state: *mut pg_sys::EState,
-    slots: Vec<*mut pg_sys::TupleTableSlot>,
+    target: Target,
     used: usize,
-    /// Where each of the values goes.
-    columns: Rc<[usize]>,
-    /// Of one batch.
-    memory: pg_sys::MemoryContext,
 }
 
 impl Appender {
     /// A table that is open, with the lock for writing; it is closed at the end.
     pub fn new(relation: pg_sys::Relation, columns: &'static [&'static str]) -> Result<Self> {
-        let columns = places(relation, columns)?;
-        // SAFETY: an open relation; all of this lives in the current memory context, until `finish` at the latest.
-        unsafe {
-            let state = pg_sys::CreateExecutorState();
-            let result = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
-            (*result).type_ = pg_sys::NodeTag::T_ResultRelInfo;
-            pg_sys::InitResultRelInfo(result, relation, 0, std::ptr::null_mut(), 0);
-            pg_sys::ExecOpenIndices(result, false);
-            let memory = pg_sys::AllocSetContextCreateInternal(
-                pg_sys::CurrentMemoryContext,
-                c"crm_ext append".as_ptr(),
-                pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
-                pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
-                pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
-            );
-            Ok(Self { relation, result, state, slots: vec![], used: 0, columns, memory })
-        }
+        // SAFETY: an open relation.
+        let table = unsafe { (*relation).rd_id.to_u32() };
+        let known = KNOWN.with_borrow_mut(|known| known.remove(&table));
+        let mut target = match known.filter(|target| target.is_of(columns)) {
+            Some(target) => target,
+            None => Target::of(relation, columns)?,
+        };
+        target.open(relation);
+        Ok(Self { relation, target, used: 0 })
     }
 
     /// Adds the row that `make` gives, in the order of the columns; what it allocates lives as long as it has to.
     pub fn add<const N: usize>(&mut self, make: impl FnOnce() -> [Value; N]) {
-        // SAFETY: a living context.
-        let is_full =
-            self.used == BATCH || unsafe { pg_sys::MemoryContextMemAllocated(self.memory, false) } > BATCH_BYTES;
-        if is_full {
+        if self.used == BATCH || self.target.batch_size() > BATCH_BYTES {
             self.flush();
         }
-        let slot = self.next_slot();
+        let slot = self.target.slot(self.used);
         // SAFETY: a slot of this table, whose arrays have as many places as it has columns.
         unsafe {
-            let before = pg_sys::MemoryContextSwitchTo(self.memory);
+            let before = pg_sys::MemoryContextSwitchTo(self.target.batch);
             let values = make();
             pg_sys::MemoryContextSwitchTo(before);
             let width = (*(*slot).tts_tupleDescriptor).natts as usize;
             let nulls = std::slice::from_raw_parts_mut((*slot).tts_isnull, width);
             nulls.fill(true);
-            for (&at, value) in self.columns.iter().zip(values) {
+            for (&at, value) in self.target.columns.iter().zip(values) {
                 if let Some(value) = value {
                     *(*slot).tts_values.add(at) = value;
                     nulls[at] = false;
@@ -85,18 +68,8 @@ impl Appender {
         self.used += 1;
     }
 
-    fn next_slot(&mut self) -> *mut pg_sys::TupleTableSlot {
-        if let Some(&slot) = self.slots.get(self.used) {
-            return slot;
-        }
-        // SAFETY: an open relation. The slot lives beside the executor's state and not in it.
-        let slot = unsafe { pg_sys::table_slot_create(self.relation, std::ptr::null_mut()) };
-        self.slots.push(slot);
-        slot
-    }
-
     fn flush(&mut self) {
-        let slots = &mut self.slots[..self.used];
+        let slots = &mut self.target.slots[..self.used];
         // SAFETY: filled slots of this table and its open indexes.
         unsafe {
             let command = pg_sys::GetCurrentCommandId(true);
@@ -109,13 +82,14 @@ impl Appender {
                 std::ptr::null_mut(),
             );
             for &mut slot in slots {
-                insert_into_indexes(self.result, slot, self.state);
+                insert_into_indexes(self.target.result, slot, self.target.state);
                 pg_sys::ExecClearTuple(slot);
             }
-            if !(*self.state).es_per_tuple_exprcontext.is_null() {
-                pg_sys::ReScanExprContext((*self.state).es_per_tuple_exprcontext);
+            let row = (*self.target.state).es_per_tuple_exprcontext;
+            if !row.is_null() {
+                pg_sys::ReScanExprContext(row);
             }
-            pg_sys::MemoryContextReset(self.memory);
+            pg_sys::MemoryContextReset(self.target.batch);
         }
         self.used = 0;
     }
@@ -125,32 +99,134 @@ impl Appender {
         if self.used > 0 {
             self.flush();
         }
-        // SAFETY: each was made in `new`, and is used no more.
-        unsafe {
-            for slot in self.slots {
-                pg_sys::ExecDropSingleTupleTableSlot(slot);
-            }
-            close_indexes(self.result);
-            pg_sys::FreeExecutorState(self.state);
-            pg_sys::MemoryContextDelete(self.memory);
-            pg_sys::table_close(self.relation, pg_sys::NoLock as i32);
-        }
+        self.target.close();
+        // SAFETY: it is open, and used no more.
+        let table = unsafe { (*self.relation).rd_id.to_u32() };
+        unsafe { pg_sys::table_close(self.relation, pg_sys::NoLock as i32) };
+        KNOWN.with_borrow_mut(|known| known.insert(table, self.target));
     }
 }
 
-/// As PostgreSQL does it, but that locks stay to the end of the transaction, as the table's does: the next statement mostly needs them
-/// again.
-///
-/// # Safety
-///
-/// A table whose indexes were opened, and are used no more.
-unsafe fn close_indexes(result: *mut pg_sys::ResultRelInfo) {
-    // SAFETY: by the caller; so many indexes are open.
-    unsafe {
-        for at in 0..(*result).ri_NumIndices as usize {
-            let index = *(*result).ri_IndexRelationDescs.add(at);
-            if !index.is_null() {
-                pg_sys::index_close(index, pg_sys::NoLock as i32);
+thread_local! {
+    static KNOWN: RefCell<HashMap<u32, Target>> = RefCell::default();
+}
+
+/// What writing to a table needs besides the open table: kept from one statement to the next, because to make it costs as much as
+/// to write a row. Taken out while it is used; where an error passes through, it does not come back.
+struct Target {
+    generation: u64,
+    names: &'static [&'static str],
+    /// Where each of the values goes.
+    columns: Vec<usize>,
+    indexes: Vec<pg_sys::Oid>,
+    result: *mut pg_sys::ResultRelInfo,
+    state: *mut pg_sys::EState,
+    /// The table's, but nobody's to count.
+    descriptor: pg_sys::TupleDesc,
+    callbacks: *const pg_sys::TupleTableSlotOps,
+    slots: Vec<*mut pg_sys::TupleTableSlot>,
+    /// In which all of this lies.
+    memory: pg_sys::MemoryContext,
+    /// Of one batch.
+    batch: pg_sys::MemoryContext,
+}
+
+impl Target {
+    fn of(relation: pg_sys::Relation, names: &'static [&'static str]) -> Result<Self> {
+        let columns = places(relation, names)?;
+        // SAFETY: an open relation.
+        unsafe {
+            let memory = context(pg_sys::CurrentMemoryContext, c"crm_ext append");
+            let before = pg_sys::MemoryContextSwitchTo(memory);
+            let result = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
+            (*result).type_ = pg_sys::NodeTag::T_ResultRelInfo;
+            pg_sys::InitResultRelInfo(result, relation, 0, std::ptr::null_mut(), 0);
+            pg_sys::ExecOpenIndices(result, false);
+            let mut target = Self {
+                generation: catalog::generation(),
+                names,
+                columns,
+                indexes: vec![],
+                result,
+                state: pg_sys::CreateExecutorState(),
+                descriptor: pg_sys::CreateTupleDescCopy((*relation).rd_att),
+                callbacks: pg_sys::table_slot_callbacks(relation),
+                slots: vec![],
+                memory,
+                batch: context(memory, c"crm_ext append, batch"),
+            };
+            pg_sys::MemoryContextSwitchTo(before);
+            target.indexes = target.descriptors().iter().map(|&index| (*index).rd_id).collect();
+            target.close();
+            pg_sys::MemoryContextSetParent(memory, pg_sys::CacheMemoryContext);
+            Ok(target)
+        }
+    }
+
+    fn is_of(&self, names: &'static [&'static str]) -> bool {
+        self.generation == catalog::generation() && std::ptr::eq(self.names, names)
+    }
+
+    /// Of the indexes, while they are open.
+    fn descriptors(&mut self) -> &mut [pg_sys::Relation] {
+        // SAFETY: so many there are.
+        unsafe {
+            match usize::try_from((*self.result).ri_NumIndices) {
+                Ok(count) if count > 0 => std::slice::from_raw_parts_mut((*self.result).ri_IndexRelationDescs, count),
+                _ => &mut [],
+            }
+        }
+    }
+
+    fn open(&mut self, relation: pg_sys::Relation) {
+        // SAFETY: the table that this is of, locked since before the catalog was asked, so that its indexes are these.
+        unsafe {
+            (*self.result).ri_RelationDesc = relation;
+            let indexes = std::mem::take(&mut self.indexes);
+            for (open, &index) in self.descriptors().iter_mut().zip(&indexes) {
+                *open = pg_sys::index_open(index, pg_sys::RowExclusiveLock as i32);
+            }
+            self.indexes = indexes;
+        }
+    }
+
+    /// As PostgreSQL does it, but that locks stay to the end of the transaction, as the table's does: the next statement mostly needs
+    /// them again.
+    fn close(&mut self) {
+        for &mut index in self.descriptors() {
+            // SAFETY: it is open, and used no more.
+            unsafe { pg_sys::index_close(index, pg_sys::NoLock as i32) };
+        }
+    }
+
+    fn batch_size(&self) -> usize {
+        // SAFETY: a living context.
+        unsafe { pg_sys::MemoryContextMemAllocated(self.batch, false) }
+    }
+
+    fn slot(&mut self, at: usize) -> *mut pg_sys::TupleTableSlot {
+        if let Some(&slot) = self.slots.get(at) {
+            return slot;
+        }
+        // SAFETY: a slot for rows of this table, in memory that lives as long as this does.
+        let slot = unsafe {
+            let before = pg_sys::MemoryContextSwitchTo(self.memory);
+            let slot = pg_sys::MakeSingleTupleTableSlot(self.descriptor, self.callbacks);
+            pg_sys::MemoryContextSwitchTo(before);
+            slot
+        };
+        self.slots.push(slot);
+        slot
+    }
+}
+
+impl Drop for Target {
+    /// Not at once: where an error passes through, what is current may lie in it.
+    fn drop(&mut self) {
+        // SAFETY: a living context that nobody else knows.
+        unsafe {
+            if !pg_sys::TopTransactionContext.is_null() {
+                pg_sys::MemoryContextSetParent(self.memory, pg_sys::TopTransactionContext);
             }
         }
     }
@@ -174,32 +250,8 @@ unsafe fn insert_into_indexes(
     }
 }
 
-/// Where the columns of a table are.
-struct Places {
-    generation: u64,
-    names: &'static [&'static str],
-    places: Rc<[usize]>,
-}
-
-thread_local! {
-    static KNOWN: RefCell<HashMap<u32, Places>> = RefCell::default();
-}
-
-fn places(relation: pg_sys::Relation, names: &'static [&'static str]) -> Result<Rc<[usize]>> {
-    // SAFETY: an open relation.
-    let table = unsafe { (*relation).rd_id.to_u32() };
-    let generation = catalog::generation();
-    let is_known = |known: &&Places| known.generation == generation && std::ptr::eq(known.names, names);
-    let known = KNOWN.with_borrow(|known| known.get(&table).filter(is_known).map(|known| Rc::clone(&known.places)));
-    if let Some(places) = known {
-        return Ok(places);
-    }
-    let places = look_up(relation, names)?;
-    KNOWN.with_borrow_mut(|known| known.insert(table, Places { generation, names, places: Rc::clone(&places) }));
-    Ok(places)
-}
-
-fn look_up(relation: pg_sys::Relation, names: &[&str]) -> Result<Rc<[usize]>> {
+/// Where these columns are in the table's rows.
+fn places(relation: pg_sys::Relation, names: &[&str]) -> Result<Vec<usize>> {
     // SAFETY: an open relation.
     let descriptor = unsafe { (*relation).rd_att };
     let place = |name: &&str| {

@@ -1,5 +1,7 @@
 //! Memory for what one row needs, so that a statement of many needs no more than one.
 
+use std::ffi::CStr;
+
 use pgrx::pg_sys;
 
 /// Where an error passes through, it goes with the memory it was made in.
@@ -8,16 +10,8 @@ pub struct PerRow(pg_sys::MemoryContext);
 impl PerRow {
     /// In the current memory.
     pub fn new() -> Self {
-        // SAFETY: a context of the current one.
-        Self(unsafe {
-            pg_sys::AllocSetContextCreateInternal(
-                pg_sys::CurrentMemoryContext,
-                c"crm_ext row".as_ptr(),
-                pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
-                pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
-                pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
-            )
-        })
+        // SAFETY: the current one lives.
+        Self(unsafe { context(pg_sys::CurrentMemoryContext, c"crm_ext row") })
     }
 
     /// What `run` allocates in the server's memory is gone after it.
@@ -35,5 +29,21 @@ impl PerRow {
     pub fn finish(self) {
         // SAFETY: made in `new`, and used no more.
         unsafe { pg_sys::MemoryContextDelete(self.0) };
+    }
+}
+
+/// # Safety
+///
+/// A living context, its parent.
+pub unsafe fn context(parent: pg_sys::MemoryContext, name: &'static CStr) -> pg_sys::MemoryContext {
+    // SAFETY: by the caller.
+    unsafe {
+        pg_sys::AllocSetContextCreateInternal(
+            parent,
+            name.as_ptr(),
+            pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
+            pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
+            pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
+        )
     }
 }

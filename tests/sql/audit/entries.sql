@@ -42,8 +42,8 @@ select is(
 select is(
     (select after::jsonb from tests.noted),
     (select jsonb_strip_nulls(to_jsonb(c)) || jsonb_build_object(
-        'created_at', to_char(c.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-        'updated_at', to_char(c.updated_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')
+        'created_at', to_jsonb(c.created_at at time zone 'UTC') #>> '{}' || '+00:00',
+        'updated_at', to_jsonb(c.updated_at at time zone 'UTC') #>> '{}' || '+00:00'
     ) from crm.contacts as c where id = :'ada'),
     'as it was stored, without what is empty, with times in UTC'
 );
