@@ -110,7 +110,7 @@ grant execute on function crm.verify_audit(uuid, jsonb) to crm_app, crm_admin;
 
 comment on function crm.verify_audit(uuid, jsonb) is
 $$Whether history is as it was written: reads all of an organization's audit_log and audit_transactions, by default the active one's (for the DBA: of all organizations), and computes every hash again. checkpoint: what crm.audit_checkpoint() once gave.
-valid: no problem was found. waiting: transactions that are not chained yet. erased: transactions with entries whose content was erased on purpose. pruned: the last position that was removed because it was old enough. problems: the first 20, by position or transaction.
+valid: no problem was found. waiting: transactions that are not chained yet. erased: transactions with entries whose content was erased on purpose. pruned: the last position that was removed because it was old enough. problems: the first 20, by position or transaction; also entries that were emptied and no erasure accounts for.
 Errors: 42501 without the permission audit.read there, 22023 for what is no checkpoint.$$;
 
 create function crm.erase_person(entity text, id uuid, also text[] default '{messages}', dry_run boolean default false)
@@ -126,6 +126,6 @@ revoke all on function crm.erase_person(text, uuid, text[], boolean) from public
 grant execute on function crm.erase_person(text, uuid, text[], boolean) to crm_app;
 
 comment on function crm.erase_person(text, uuid, text[], boolean) is
-$$Removes a person (GDPR, article 17): the record (entity: contacts, leads, or another table; id: of the active organization, also of a record that was deleted long ago), the lead that became the contact or the contact that the lead became, what goes with them, rows of the tables named in also that point to them, and the content of all their entries in history. The entries stay, empty (erased_at), and history can be verified as before. Rows of other tables that point to the person stay without that, and with what their texts say: kept tells how many.
-dry_run: only tell. Returns {erased: {entity: records}, kept: {entity: records}, entries, transactions}.
-Errors: 42501 without the permission audit.erase, or without those to delete the records; 22023 for a record that never was; 55000 in a transaction that has changed something before.$$;
+$$Removes a person (GDPR, article 17): the record (entity: contacts, leads, or another table; id: of the active organization, also of a record that was deleted long ago), the lead that became the contact or the contact that the lead became, what goes with them, rows of the tables named in also that point to them, and the content of all their entries in history. The entries stay, empty (erased_at), and history can be verified as before; an entry (action erase) says which records it were. Rows of other tables that point to the person stay without that, and with what their texts say: kept tells how many. Rows that pointed to the person once, and are there without that, stay as they are, with their history.
+dry_run: only tell. Returns {erased: {entity: records}, kept: {entity: records}, history: {entity: records whose entries were emptied}, entries, transactions}.
+Errors: 42501 without the permission audit.erase, or without those to delete the records (where some were deleted before, to delete all of their kind); 22023 for a record that never was, or for a table that permissions depend on; 55000 in a transaction that has changed something before.$$;

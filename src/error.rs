@@ -32,6 +32,8 @@ pub enum CrmError {
     State { column: String, from: Option<String>, to: String, allowed: Vec<String> },
     /// 422: the state the record is in allows no such change.
     Frozen { column: String, state: String, message: String, hint: String },
+    /// 413: PostgreSQL could not hold what it would take.
+    TooLarge { message: String, hint: String },
     /// 405: it writes, and the transaction (a GET request) may not.
     ReadOnly { message: String },
     /// 500: something an administrator has to put right first.
@@ -123,6 +125,9 @@ impl From<CrmError> for ErrorReport {
             CrmError::Frozen { column, state, message, hint } => {
                 let detail = format!(r#"{STATE_DETAIL}{},"from":{}}}"#, Value::from(column), Value::from(state));
                 report(PgSqlErrorCode::ERRCODE_CHECK_VIOLATION, message).set_detail(detail).set_hint(hint)
+            }
+            CrmError::TooLarge { message, hint } => {
+                report(PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message).set_hint(hint)
             }
             CrmError::ReadOnly { message } => report(PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION, message),
             CrmError::Internal { message } => report(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message),

@@ -1,11 +1,11 @@
 //! `crm.erase_person`: a person's records go, and what history knew of them.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use aws_lc_rs::rand;
-use pgrx::PgBuiltInOids;
-use pgrx::datum::JsonB;
+use pgrx::datum::{DatumWithOid, JsonB};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::json;
@@ -13,11 +13,13 @@ use uuid::Uuid;
 
 use super::chain::{Content, SALT};
 use super::notes::Erasure;
-use super::person::{self, Found};
+use super::person::{self, Found, Records};
 use super::place::Ours;
 use super::write::{Event, Writer};
 use super::{stored, transaction, trash, verify};
-use crate::access::policy;
+use crate::access::grants::Scope;
+use crate::access::permissions::{Holder, Permissions};
+use crate::access::{policy, race};
 use crate::db::{self, locks};
 use crate::error::{CrmError, Result};
 use crate::identity::answer::{self, given};
@@ -53,27 +55,34 @@ fn erase_person(
     dry_run: Option<bool>,
 ) -> Result<JsonB, ErrorReport> {
     answer::needs_post("erase_person")?;
-    let (holder, _) = policy::require_to_write(PERMISSION)?;
+    let (holder, permissions) = policy::require_to_write(PERMISSION)?;
     let organization = holder.organization();
     let (entity, id) = (given("entity", entity)?, from_pg(given("id", id)?));
     let also: BTreeSet<String> = also.unwrap_or_default().into_iter().flatten().collect();
-    let found = person::find(organization, entity, id, &also)?;
+    let mut found = person::find(organization, entity, id, &also)?;
     if dry_run.unwrap_or(false) {
-        return Ok(JsonB(report(&found, history_of(organization, &found)?.0, 0)));
+        return Ok(JsonB(report(&found, &past_of(holder, &permissions, &found)?, 0)));
     }
     alone(organization)?;
     // From here on nobody adds to the chain before this does: what they do waits for its place.
     locks::one_after_another(db::relation(c"crm", c"audit_transactions")?, organization);
     erasing(|| db::as_caller(|| found.delete(organization)))?;
-    let (entries, transactions) = history_of(organization, &found)?;
-    let erasure = Erasure { transactions: empty(organization, &found, &transactions)?, entries };
-    let told = serde_json::to_vec(&erasure).map_err(|_| CrmError::internal("what was erased cannot be told"))?;
+    found.add_deleted(organization)?;
+    let past = past_of(holder, &permissions, &found)?;
+    let transactions = empty(organization, &found.history, &past.transactions)?;
+    let erasure = Erasure { transactions, entries: past.entries, records: found.history.clone() };
+    note(organization, entity, id, &erasure)?;
+    Ok(JsonB(report(&found, &past, past.transactions.len())))
+}
+
+fn note(organization: Uuid, entity: &str, id: Uuid, erasure: &Erasure) -> Result<()> {
+    let told = serde_json::to_vec(erasure).map_err(|_| CrmError::internal("what was erased cannot be told"))?;
     let mut writer = Writer::new(entity)?;
     let event =
         Event { org_id: organization, record_id: id, action: "erase", changed: None, before: None, after: Some(&told) };
     writer.add(event)?;
     writer.finish();
-    Ok(JsonB(report(&found, entries, transactions.len())))
+    Ok(())
 }
 
 /// What this transaction noted is hashed, and would not be found empty; what it does not see could not be emptied.
@@ -89,59 +98,114 @@ fn alone(organization: Uuid) -> Result<()> {
     })
 }
 
-fn report(found: &Found, entries: i64, transactions: usize) -> serde_json::Value {
+fn report(found: &Found, past: &Past, transactions: usize) -> serde_json::Value {
     json!({
-        "erased": found.erased(),
-        "kept": found.kept,
-        "entries": entries,
+        "erased": person::count(&found.records),
+        "kept": person::count(&found.kept),
+        "history": person::count(&past.records),
+        "entries": past.entries,
         "transactions": transactions,
     })
 }
 
-/// When the transactions began that have content of these records, and how many entries that is.
-fn history_of(organization: Uuid, found: &Found) -> Result<(i64, BTreeMap<Uuid, TimestampWithTimeZone>)> {
-    let ids: Vec<_> = found.history.iter().copied().map(to_pg).collect();
+/// What history tells of records.
+#[derive(Default)]
+struct Past {
+    entries: i64,
+    /// When they began.
+    transactions: BTreeMap<Uuid, TimestampWithTimeZone>,
+    records: Records,
+    /// Which of these were deleted once, and came back or were made anew since.
+    deleted: BTreeSet<(String, Uuid)>,
+}
+
+impl Past {
+    /// Whether the caller may make it forgotten. What is there, their policies let them delete or not; what was deleted may have
+    /// been anybody's, also if somebody made another record with its id since.
+    fn require(&self, holder: Holder, permissions: &Rc<Permissions>, found: &Found) -> Result<()> {
+        for (entity, ids) in &self.records {
+            let is_own = |id: &Uuid| found.was_there(entity, *id) && !self.deleted.contains(&(entity.clone(), *id));
+            if ids.iter().all(is_own) {
+                continue;
+            }
+            let resource = found.resource_of(entity).ok_or_else(|| CrmError::internal("a table is missing"))?;
+            let permission = format!("{resource}.delete");
+            if permissions.scope(&permission) != Some(Scope::All) {
+                return Err(CrmError::forbidden(format!(
+                    "{permission} is not permitted to you for all records, and history has deleted ones that may have been anybody's"
+                )));
+            }
+            race::note(holder, &permission, permissions);
+        }
+        Ok(())
+    }
+}
+
+/// Entries with content of the records `$2`, `$3`. Those of this transaction stay as they are hashed: of what is deleted they have
+/// none, and otherwise say that something points to the person no more.
+const CONTENT: &str = "l.org_id = $1 and l.record_id = r.record_id and l.entity = r.entity and l.transaction_id <> $4
+     and (l.before is not null or l.after is not null) and l.erased_at is null and l.action not in ('erase', 'prune')";
+
+fn arguments(organization: Uuid, records: &Records) -> [DatumWithOid<'static>; 4] {
+    let pairs = records.iter().flat_map(|(entity, ids)| ids.iter().map(|id| (entity.clone(), to_pg(*id))));
+    let (entities, ids): (Vec<_>, Vec<_>) = pairs.unzip();
+    [to_pg(organization).into(), entities.into(), ids.into(), to_pg(transaction::id()).into()]
+}
+
+/// What the caller may make forgotten.
+fn past_of(holder: Holder, permissions: &Rc<Permissions>, found: &Found) -> Result<Past> {
+    let query = format!(
+        "select l.transaction_id, l.created_at, l.entity, l.record_id, count(*), bool_or(l.action = 'delete')
+         from unnest($2, $3) as r (entity, record_id)
+         join crm.audit_log as l on {CONTENT}
+         group by l.transaction_id, l.created_at, l.entity, l.record_id"
+    );
+    let mut past = Past::default();
     db::at_latest(|| {
-        db::select(
-            "select transaction_id, created_at, count(*) from crm.audit_log
-             where org_id = $1 and record_id = any ($2) and (before is not null or after is not null) and erased_at is null
-                 and action not in ('erase', 'prune')
-             group by transaction_id, created_at",
-            &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDARRAYOID],
-            &[to_pg(organization).into(), ids.into()],
-            |rows| {
-                let (mut entries, mut transactions) = (0, BTreeMap::new());
-                for row in rows {
-                    if let (Some(transaction), Some(began_at), Some(count)) =
-                        (row.get::<pgrx::Uuid>(1)?, row.get(2)?, row.get::<i64>(3)?)
-                    {
-                        transactions.insert(from_pg(transaction), began_at);
-                        entries += count;
-                    }
-                }
-                Ok((entries, transactions))
-            },
-        )
-    })
+        db::select_once(&query, &arguments(holder.organization(), &found.history), |mut rows| {
+            rows.try_for_each(|row| past.add(&row))
+        })
+    })?;
+    past.require(holder, permissions, found)?;
+    Ok(past)
+}
+
+impl Past {
+    fn add(&mut self, row: &db::Row) -> Result<()> {
+        let id = |column| -> Result<Option<Uuid>> { Ok(row.get::<pgrx::Uuid>(column)?.map(from_pg)) };
+        let (Some(transaction), Some(began_at), Some(entity), Some(record), Some(entries)) =
+            (id(1)?, row.get(2)?, row.get::<String>(3)?, id(4)?, row.get::<i64>(5)?)
+        else {
+            return Err(CrmError::internal("a row of the audit log is damaged"));
+        };
+        self.entries += entries;
+        self.transactions.insert(transaction, began_at);
+        if row.get(6)? == Some(true) {
+            self.deleted.insert((entity.clone(), record));
+        }
+        self.records.entry(entity).or_default().insert(record);
+        Ok(())
+    }
 }
 
 /// Empties the entries, and gives the hashes that their transactions' content has from now on. With a new salt each, and without the
 /// old one: from the old hash nobody can find out what stood there.
 fn empty(
     organization: Uuid,
-    found: &Found,
+    records: &Records,
     transactions: &BTreeMap<Uuid, TimestampWithTimeZone>,
-) -> Result<std::collections::HashMap<Uuid, String>> {
+) -> Result<HashMap<Uuid, String>> {
     let _ours = Ours::begin();
-    let ids: Vec<_> = found.history.iter().copied().map(to_pg).collect();
-    db::execute(
-        "update crm.audit_log set before = null, after = null, erased_at = now()
-         where org_id = $1 and record_id = any ($2) and (before is not null or after is not null) and erased_at is null
-             and action not in ('erase', 'prune')",
-        &[to_pg(organization).into(), ids.into()],
-    )?;
-    trash::take_out(organization, &found.history.iter().copied().collect::<Vec<_>>())?;
-    let mut hashes = std::collections::HashMap::new();
+    let statement = format!(
+        "update crm.audit_log as l set before = null, after = null, erased_at = now()
+         from unnest($2, $3) as r (entity, record_id)
+         where {CONTENT}"
+    );
+    db::execute(&statement, &arguments(organization, records))?;
+    for (entity, ids) in records {
+        trash::take_out(organization, entity, ids.iter().copied())?;
+    }
+    let mut hashes = HashMap::new();
     for (transaction, began_at) in transactions {
         let mut salt = [0; SALT];
         rand::fill(&mut salt).map_err(|_| CrmError::internal("there is no randomness"))?;

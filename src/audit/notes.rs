@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::chain::Hash;
+use super::person::Records;
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::identity::principal::to_pg;
@@ -32,12 +33,16 @@ impl Pruning {
     }
 }
 
-/// What `after` of an entry with the action `erase` says: the content hashes of transactions, in hexadecimal digits, since some of
-/// their entries are empty.
+/// What `after` of an entry with the action `erase` says.
 #[derive(Deserialize, Serialize)]
 pub struct Erasure {
+    /// The content hashes of transactions, in hexadecimal digits, since some of their entries are empty,
     pub transactions: HashMap<Uuid, String>,
+    /// how many entries those are,
     pub entries: i64,
+    /// and the records that are erased; early notes do not say it.
+    #[serde(default)]
+    pub records: Records,
 }
 
 /// The content hashes by now of transactions with erased entries.
@@ -84,6 +89,13 @@ fn unhex(digits: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_note_that_names_no_records_is_read() {
+        let told = r#"{"transactions": {"019ab000-0000-7000-8000-000000000000": "00ff"}, "entries": 3}"#;
+        let erasure: Erasure = serde_json::from_str(told).unwrap();
+        assert_eq!((erasure.transactions.len(), erasure.entries, erasure.records), (1, 3, Records::new()));
+    }
 
     #[test]
     fn hexadecimal_digits_are_read() {

@@ -1,4 +1,7 @@
 //! What belongs to a person: found by the foreign keys of all tables, whosever rows they are.
+//!
+//! A row is of whom it points to, and one that is gone of whom it pointed to last. So what was a person's once and is there
+//! without pointing to them keeps its history.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,9 +10,13 @@ use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 use uuid::Uuid;
 
+use super::transaction;
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{from_pg, to_pg};
+
+/// By entity: an id is only its table's.
+pub type Records = BTreeMap<String, BTreeSet<Uuid>>;
 
 /// A table of records.
 #[derive(Clone)]
@@ -19,6 +26,8 @@ struct Table {
     /// Quoted and with its schema.
     qualified: String,
     entity: String,
+    /// Whose permissions its rows have.
+    resource: String,
 }
 
 /// A column that names a record of another table, (org_id, column) → (org_id, id).
@@ -29,89 +38,112 @@ struct Reference {
     cascades: bool,
 }
 
+/// Ids by table.
+type Level = BTreeMap<u32, BTreeSet<Uuid>>;
+
 #[derive(Default)]
 pub struct Found {
-    /// In the order in which they are deleted: table, and ids.
-    deleted: Vec<(String, Vec<Uuid>)>,
-    /// By entity, also what goes with those.
-    records: BTreeMap<String, BTreeSet<Uuid>>,
-    /// How many rows point to the person and stay.
-    pub kept: BTreeMap<String, i64>,
-    /// The records whose history it is, those that are gone for long included.
-    pub history: BTreeSet<Uuid>,
+    /// In the order in which they are deleted, what points to others before those; what goes with these is not among them.
+    deleted: Vec<(Table, Vec<Uuid>)>,
+    /// All that are there and go.
+    pub records: Records,
+    /// What points to the person and stays.
+    pub kept: Records,
+    /// The records whose history it is: those, and those that are gone for long.
+    pub history: Records,
+    tables: Vec<Table>,
 }
 
 /// `also`: entities whose rows are deleted where they point to the person, beside those that go with it anyway.
 pub fn find(organization: Uuid, entity: &str, id: Uuid, also: &BTreeSet<String>) -> Result<Found> {
-    let references = references()?;
     let tables = tables()?;
-    let root = tables.iter().find(|table| table.entity == entity);
-    let root = root.ok_or_else(|| CrmError::invalid("entity", "must be the name of a table of records"))?;
-    if let Some(unknown) = also.iter().find(|name| !tables.iter().any(|table| table.entity == **name)) {
+    let named = |name: &str| tables.iter().find(|table| table.entity == name);
+    let root = named(entity).ok_or_else(|| CrmError::invalid("entity", "must be the name of a table of records"))?;
+    if let Some(unknown) = also.iter().find(|name| named(name).is_none()) {
         return Err(CrmError::invalid("also", format!("there are no {unknown}")));
     }
+    let references = references(&tables)?;
+    let mut level = Level::from([(root.oid, BTreeSet::from([id]))]);
+    if let (Some(leads), Some(contacts)) = (named("leads"), named("contacts")) {
+        person_of_lead(organization, leads, contacts, &mut level)?;
+    }
     let mut found = Found::default();
-    let mut people: BTreeMap<u32, BTreeSet<Uuid>> = BTreeMap::from([(root.oid, BTreeSet::from([id]))]);
-    person_of_lead(organization, &tables, &mut people)?;
-    let mut alive = vec![];
-    for table in &tables {
-        let Some(ids) = people.get(&table.oid) else { continue };
-        found.history.extend(ids);
-        let ids = rows_of(table, organization, "id", ids)?;
-        if !ids.is_empty() {
-            alive.push((table.qualified.clone(), ids.iter().copied().collect()));
-            found.records.entry(table.entity.clone()).or_default().extend(&ids);
-        }
-    }
-    let mut known = false;
-    let mut level = people;
+    found.add_people(organization, &tables, &level)?;
     while !level.is_empty() {
-        let mut next: BTreeMap<u32, BTreeSet<Uuid>> = BTreeMap::new();
-        for reference in references.iter().filter(|reference| level.contains_key(&reference.to)) {
-            let Some(ids) = level.get(&reference.to) else { continue };
-            let from = &reference.from;
-            let rows = rows_of(from, organization, &reference.column, ids)?;
-            let goes = reference.cascades || also.contains(&from.entity);
-            let is_person = found.records.get(&from.entity).is_some_and(|records| rows.is_subset(records));
-            if !goes {
-                if !is_person && !rows.is_empty() {
-                    *found.kept.entry(from.entity.clone()).or_default() += rows.len() as i64;
-                }
-                continue;
-            }
-            let past = in_history(organization, &from.entity, &reference.column, ids)?;
-            found.history.extend(rows.iter().chain(&past));
-            if !reference.cascades && !rows.is_empty() {
-                found.deleted.push((from.qualified.clone(), rows.iter().copied().collect()));
-            }
-            let records = found.records.entry(from.entity.clone()).or_default();
-            let new: BTreeSet<_> = rows.difference(records).copied().collect();
-            records.extend(&new);
-            if !new.is_empty() {
-                next.entry(from.oid).or_default().extend(new);
-            }
-        }
-        known = known || !next.is_empty();
-        level = next;
+        level = found.add_what_follows(organization, &references, also, &level)?;
     }
-    found.records.retain(|_, ids| !ids.is_empty());
-    if alive.is_empty() && !known && !has_history(organization, entity, id)? {
+    let is_alone = found.records.is_empty() && found.history.values().map(BTreeSet::len).sum::<usize>() == 1;
+    if is_alone && !has_history(organization, entity, id)? {
         return Err(CrmError::invalid("id", "there is no such record"));
     }
-    found.deleted.extend(alive);
+    for (entity, ids) in &mut found.kept {
+        ids.retain(|id| found.records.get(entity).is_none_or(|gone| !gone.contains(id)));
+    }
+    found.history.retain(|_, ids| !ids.is_empty());
+    found.deleted.reverse();
+    found.tables = tables;
     Ok(found)
 }
 
 impl Found {
+    fn add_people(&mut self, organization: Uuid, tables: &[Table], people: &Level) -> Result<()> {
+        for table in tables {
+            let Some(ids) = people.get(&table.oid) else { continue };
+            self.history.entry(table.entity.clone()).or_default().extend(ids);
+            let there = rows_of(table, organization, "id", ids)?;
+            if !there.is_empty() {
+                self.deleted.push((table.clone(), there.iter().copied().collect()));
+                self.records.entry(table.entity.clone()).or_default().extend(there);
+            }
+        }
+        Ok(())
+    }
+
+    /// What points to these records. Gives what was not known yet.
+    fn add_what_follows(
+        &mut self,
+        organization: Uuid,
+        references: &[Reference],
+        also: &BTreeSet<String>,
+        level: &Level,
+    ) -> Result<Level> {
+        let mut next = Level::new();
+        for reference in references {
+            let (from, Some(ids)) = (&reference.from, level.get(&reference.to)) else { continue };
+            let rows = rows_of(from, organization, &reference.column, ids)?;
+            if !reference.cascades && !also.contains(&from.entity) {
+                self.kept.entry(from.entity.clone()).or_default().extend(rows);
+                continue;
+            }
+            let gone = gone_rows_of(from, organization, &reference.column, ids)?;
+            let history = self.history.entry(from.entity.clone()).or_default();
+            let new: BTreeSet<_> = rows.union(&gone).filter(|id| !history.contains(id)).copied().collect();
+            history.extend(&new);
+            let there: Vec<_> = rows.intersection(&new).copied().collect();
+            if !there.is_empty() {
+                self.records.entry(from.entity.clone()).or_default().extend(&there);
+                if !reference.cascades {
+                    self.deleted.push((from.clone(), there));
+                }
+            }
+            if !new.is_empty() {
+                next.entry(from.oid).or_default().extend(new);
+            }
+        }
+        Ok(next)
+    }
+
     /// As the caller may: whatever stays of a person is an error.
     pub fn delete(&self, organization: Uuid) -> Result<()> {
         for (table, ids) in &self.deleted {
-            let wanted: Vec<_> = ids.iter().copied().map(to_pg).collect();
-            let gone = db::execute(
-                &format!("delete from {table} where org_id = $1 and id = any ($2) returning 1"),
-                &[to_pg(organization).into(), wanted.into()],
-            )?;
-            if gone < ids.len() {
+            let ids: Vec<_> = ids.iter().copied().map(to_pg).collect();
+            let statement = format!("delete from {} where org_id = $1 and id = any ($2)", table.qualified);
+            db::execute(&statement, &[to_pg(organization).into(), ids.into()])?;
+        }
+        for table in &self.tables {
+            let Some(ids) = self.records.get(&table.entity) else { continue };
+            if !db::at_latest(|| rows_of(table, organization, "id", ids))?.is_empty() {
+                let table = &table.qualified;
                 return Err(CrmError::forbidden(format!(
                     "your permissions do not reach all that is to be erased of {table}"
                 )));
@@ -120,26 +152,64 @@ impl Found {
         Ok(())
     }
 
-    /// How many records, by entity.
-    pub fn erased(&self) -> BTreeMap<&str, usize> {
-        self.records.iter().map(|(entity, ids)| (entity.as_str(), ids.len())).collect()
+    /// What went along without having been found: somebody added it in the meantime, or a trigger deleted it.
+    pub fn add_deleted(&mut self, organization: Uuid) -> Result<()> {
+        let deleted = db::at_latest(|| {
+            db::select(
+                "select entity, record_id from crm.audit_log
+                 where org_id = $1 and created_at = now() and transaction_id = $2 and action = 'delete'",
+                &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID],
+                &[to_pg(organization).into(), to_pg(transaction::id()).into()],
+                |rows| {
+                    rows.map(|row| Ok((row.get::<String>(1)?, row.get::<pgrx::Uuid>(2)?))).collect::<Result<Vec<_>>>()
+                },
+            )
+        })?;
+        for (entity, id) in deleted {
+            if let (Some(entity), Some(id)) = (entity, id.map(from_pg))
+                && self.resource_of(&entity).is_some()
+            {
+                self.records.entry(entity.clone()).or_default().insert(id);
+                self.history.entry(entity).or_default().insert(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it was there before.
+    pub fn was_there(&self, entity: &str, id: Uuid) -> bool {
+        self.records.get(entity).is_some_and(|ids| ids.contains(&id))
+    }
+
+    /// Whose permissions records of this entity have.
+    pub fn resource_of(&self, entity: &str) -> Option<&str> {
+        self.tables.iter().find(|table| table.entity == entity).map(|table| table.resource.as_str())
     }
 }
 
-/// A lead and the contact that it became are one person.
-fn person_of_lead(organization: Uuid, tables: &[Table], people: &mut BTreeMap<u32, BTreeSet<Uuid>>) -> Result<()> {
-    let of = |entity: &str| tables.iter().find(|table| table.entity == entity);
-    let (Some(leads), Some(contacts)) = (of("leads"), of("contacts")) else { return Ok(()) };
+/// A lead and the contact that it became are one person, also if the lead is gone.
+fn person_of_lead(organization: Uuid, leads: &Table, contacts: &Table, people: &mut Level) -> Result<()> {
+    const CONTACT: &str = "converted_contact_id";
     if let Some(ids) = people.get(&leads.oid).cloned() {
-        let became = column_of(leads, organization, "converted_contact_id", "id", &ids)?;
-        people.entry(contacts.oid).or_default().extend(became);
+        let there = rows_of(leads, organization, "id", &ids)?;
+        let gone = ids.difference(&there).copied().collect();
+        let became = people.entry(contacts.oid).or_default();
+        became.extend(column_of(leads, organization, CONTACT, "id", &ids)?);
+        became.extend(named_last_by(&leads.entity, organization, CONTACT, &gone)?);
     }
     if let Some(ids) = people.get(&contacts.oid).cloned() {
-        let was = column_of(leads, organization, "id", "converted_contact_id", &ids)?;
-        people.entry(leads.oid).or_default().extend(was);
+        let was = people.entry(leads.oid).or_default();
+        was.extend(rows_of(leads, organization, CONTACT, &ids)?);
+        was.extend(gone_rows_of(leads, organization, CONTACT, &ids)?);
     }
     people.retain(|_, ids| !ids.is_empty());
     Ok(())
+}
+
+/// How many records, by entity.
+pub fn count(records: &Records) -> BTreeMap<&str, usize> {
+    let counts = records.iter().map(|(entity, ids)| (entity.as_str(), ids.len()));
+    counts.filter(|(_, count)| *count > 0).collect()
 }
 
 fn rows_of(table: &Table, organization: Uuid, column: &str, ids: &BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>> {
@@ -163,13 +233,40 @@ fn column_of(
     db::read_as_owner(table.owner, || db::select_once(&query, &[to_pg(organization).into(), ids.into()], collect))
 }
 
-/// Records of an entity that once named one of these in the column.
-fn in_history(organization: Uuid, entity: &str, column: &str, ids: &BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>> {
-    let ids: Vec<_> = ids.iter().map(Uuid::to_string).collect();
-    db::select(
-        "select distinct record_id from crm.audit_log
-         where org_id = $1 and entity = $2 and (before ->> $3 = any ($4) or after ->> $3 = any ($4))",
+/// Rows of a table that are not there any more and that named one of these last in the column.
+fn gone_rows_of(table: &Table, organization: Uuid, column: &str, ids: &BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>> {
+    let wanted: Vec<_> = ids.iter().map(Uuid::to_string).collect();
+    let past = db::select(
+        "select last.record_id
+         from (
+             select distinct on (l.record_id) l.record_id, coalesce(l.after ->> $3, l.before ->> $3) as named
+             from crm.audit_log as l
+             where l.org_id = $1 and l.entity = $2 and coalesce(l.after ->> $3, l.before ->> $3) is not null
+                 and l.record_id in (
+                     select once.record_id from crm.audit_log as once
+                     where once.org_id = $1 and once.entity = $2
+                         and (once.before ->> $3 = any ($4) or once.after ->> $3 = any ($4))
+                 )
+             order by l.record_id, l.id desc
+         ) as last
+         where last.named = any ($4)",
         &[PgBuiltInOids::UUIDOID, PgBuiltInOids::TEXTOID, PgBuiltInOids::TEXTOID, PgBuiltInOids::TEXTARRAYOID],
+        &[to_pg(organization).into(), table.entity.as_str().into(), column.into(), wanted.into()],
+        collect,
+    )?;
+    let there = rows_of(table, organization, "id", &past)?;
+    Ok(past.difference(&there).copied().collect())
+}
+
+/// What these records named last in the column, as far as history says so.
+fn named_last_by(entity: &str, organization: Uuid, column: &str, ids: &BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>> {
+    let ids: Vec<_> = ids.iter().copied().map(to_pg).collect();
+    db::select(
+        "select distinct on (record_id) coalesce(after ->> $3, before ->> $3)::uuid
+         from crm.audit_log
+         where org_id = $1 and entity = $2 and record_id = any ($4) and coalesce(after ->> $3, before ->> $3) is not null
+         order by record_id, id desc",
+        &[PgBuiltInOids::UUIDOID, PgBuiltInOids::TEXTOID, PgBuiltInOids::TEXTOID, PgBuiltInOids::UUIDARRAYOID],
         &[to_pg(organization).into(), entity.into(), column.into(), ids.into()],
         collect,
     )
@@ -193,53 +290,63 @@ fn collect(rows: db::Rows) -> Result<BTreeSet<Uuid>> {
     Ok(ids)
 }
 
-/// Tables with history, whose rows have an id.
+/// Tables with history, whose rows have an id; but for those that permissions depend on, and those that such rows go with: they
+/// are no person's, and who may erase people must not erase who was let in by whom.
 fn tables() -> Result<Vec<Table>> {
     db::select(
         "select c.oid, c.relowner, format('%I.%I', n.nspname, c.relname),
-             case n.nspname when 'crm' then c.relname else n.nspname || '.' || c.relname end
+             case n.nspname when 'crm' then c.relname else n.nspname || '.' || c.relname end,
+             split_part(encode(t.tgargs, 'escape'), '\\000', 1)
          from pg_catalog.pg_trigger as t
          join pg_catalog.pg_class as c on c.oid = t.tgrelid
          join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-         where t.tgfoid = to_regprocedure('crm_private.guard()') and not t.tgisinternal
+         where t.tgfoid = to_regprocedure('crm_private.guard()') and not t.tgisinternal and not exists (
+             select from pg_catalog.pg_trigger as announcing
+             where announcing.tgfoid = to_regprocedure('crm_private.announce()') and (
+                 announcing.tgrelid = c.oid
+                 or exists (
+                     select from pg_catalog.pg_constraint as k
+                     where k.conrelid = announcing.tgrelid and k.confrelid = c.oid and k.contype = 'f' and k.confdeltype = 'c'
+                 )
+             )
+         )
          order by c.oid",
         &[],
         &[],
-        |rows| rows.map(|row| table_of(&row, 1)).collect(),
+        |rows| rows.map(|row| table_of(&row)).collect(),
     )
 }
 
-fn table_of(row: &db::Row, at: usize) -> Result<Table> {
+fn table_of(row: &db::Row) -> Result<Table> {
     let missing = || CrmError::internal("the catalog is damaged");
     Ok(Table {
-        oid: row.get::<pg_sys::Oid>(at)?.ok_or_else(missing)?.to_u32(),
-        owner: row.get(at + 1)?.ok_or_else(missing)?,
-        qualified: row.get(at + 2)?.ok_or_else(missing)?,
-        entity: row.get(at + 3)?.ok_or_else(missing)?,
+        oid: row.get::<pg_sys::Oid>(1)?.ok_or_else(missing)?.to_u32(),
+        owner: row.get(2)?.ok_or_else(missing)?,
+        qualified: row.get(3)?.ok_or_else(missing)?,
+        entity: row.get(4)?.ok_or_else(missing)?,
+        resource: row.get(5)?.ok_or_else(missing)?,
     })
 }
 
-fn references() -> Result<Vec<Reference>> {
+fn references(tables: &[Table]) -> Result<Vec<Reference>> {
     db::select(
-        "select c.oid, c.relowner, format('%I.%I', n.nspname, c.relname),
-             case n.nspname when 'crm' then c.relname else n.nspname || '.' || c.relname end,
-             a.attname::text, k.confrelid, k.confdeltype = 'c'
+        "select k.conrelid, a.attname::text, k.confrelid, k.confdeltype = 'c'
          from pg_catalog.pg_constraint as k
-         join pg_catalog.pg_class as c on c.oid = k.conrelid
-         join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
          join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and a.attnum = k.conkey[2]
          join pg_catalog.pg_attribute as b on b.attrelid = k.confrelid and b.attnum = k.confkey[2] and b.attname = 'id'
-         where k.contype = 'f' and cardinality(k.conkey) = 2 and exists (
-             select from pg_catalog.pg_trigger as t where t.tgrelid = c.oid and t.tgfoid = to_regprocedure('crm_private.guard()')
-         )
-         order by c.oid, k.conname",
+         where k.contype = 'f' and cardinality(k.conkey) = 2
+         order by k.conrelid, k.conname",
         &[],
         &[],
         |rows| {
             let mut references = vec![];
             for row in rows {
-                if let (Some(column), Some(to), Some(cascades)) = (row.get(5)?, row.get::<pg_sys::Oid>(6)?, row.get(7)?) {
-                    references.push(Reference { from: table_of(&row, 1)?, column, to: to.to_u32(), cascades });
+                let (from, column) = (row.get::<pg_sys::Oid>(1)?.map(pg_sys::Oid::to_u32), row.get(2)?);
+                let from = tables.iter().find(|table| Some(table.oid) == from);
+                if let (Some(from), Some(column), Some(to), Some(cascades)) =
+                    (from, column, row.get::<pg_sys::Oid>(3)?, row.get(4)?)
+                {
+                    references.push(Reference { from: from.clone(), column, to: to.to_u32(), cascades });
                 }
             }
             Ok(references)

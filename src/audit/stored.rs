@@ -17,6 +17,9 @@ use crate::identity::principal::from_pg;
 pub const ENTRY: &str = "transaction_id, org_id, id, created_at, action, entity, record_id, changed, before::text, after::text, \
     actor_id, impersonator_id, api_key_id, database_role, login_role, request_id, host(address), user_agent, application";
 
+/// How many these are.
+pub const ENTRY_WIDTH: usize = 19;
+
 /// Those that [`link_of`] reads.
 pub const LINK: &str = "org_id, id, created_at, entries, actor_id, request_id, content_hash";
 

@@ -84,13 +84,13 @@ impl Trash {
     }
 }
 
-/// These records are there again.
-pub fn take_out(organization: Uuid, records: &[Uuid]) -> Result<()> {
+/// These records of a table cannot be brought back any more: they are there again, or erased.
+pub fn take_out(organization: Uuid, entity: &str, records: impl IntoIterator<Item = Uuid>) -> Result<()> {
     let _ours = Ours::begin();
-    let records: Vec<_> = records.iter().copied().map(to_pg).collect();
+    let records: Vec<_> = records.into_iter().map(to_pg).collect();
     db::execute(
-        "delete from crm.deleted_records where org_id = $1 and record_id = any ($2)",
-        &[to_pg(organization).into(), records.into()],
+        "delete from crm.deleted_records where org_id = $1 and record_id = any ($3) and entity = $2",
+        &[to_pg(organization).into(), entity.into(), records.into()],
     )?;
     Ok(())
 }

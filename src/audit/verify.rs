@@ -139,6 +139,13 @@ struct Expected {
     seen: bool,
 }
 
+/// What is read of a transaction's entries.
+struct Read {
+    content: Content,
+    /// Whether some say that they were emptied.
+    emptied: bool,
+}
+
 struct Check {
     organization: Uuid,
     erasures: Erasures,
@@ -231,23 +238,28 @@ impl Check {
     }
 
     fn content(&mut self) -> Result<()> {
-        let query = format!("select {} from crm.audit_log where org_id = $1 order by created_at, id", stored::ENTRY);
-        let mut open: HashMap<Uuid, Content> = HashMap::new();
+        let query = format!(
+            "select {}, erased_at is not null from crm.audit_log where org_id = $1 order by created_at, id",
+            stored::ENTRY
+        );
+        let mut open: HashMap<Uuid, Read> = HashMap::new();
         let mut time = i64::MIN;
         db::visit(&query, &[to_pg(self.organization).into()], |row| {
             let began_at = stored::began_at(row)?;
             if began_at != time {
                 time = began_at;
-                open.drain().for_each(|(transaction, content)| self.compare(transaction, &content));
+                open.drain().for_each(|(transaction, read)| self.compare(transaction, &read));
             }
             self.entries += 1;
             let transaction = stored::transaction_of(row)?;
-            let content = open.entry(transaction).or_insert_with(|| {
-                Content::new(self.expected.get(&transaction).map_or(&[][..], |expected| &expected.salt))
+            let read = open.entry(transaction).or_insert_with(|| {
+                let salt = self.expected.get(&transaction).map_or(&[][..], |expected| &expected.salt);
+                Read { content: Content::new(salt), emptied: false }
             });
-            stored::add_to(content, row)
+            read.emptied |= row.get(stored::ENTRY_WIDTH + 1)? == Some(true);
+            stored::add_to(&mut read.content, row)
         })?;
-        open.drain().for_each(|(transaction, content)| self.compare(transaction, &content));
+        open.drain().for_each(|(transaction, read)| self.compare(transaction, &read));
         let unseen: Vec<_> = self.expected.iter().filter(|(_, expected)| !expected.seen).map(|(id, _)| *id).collect();
         for transaction in unseen {
             self.problem(|| format!("transaction {transaction}: all entries are missing"));
@@ -255,7 +267,8 @@ impl Check {
         Ok(())
     }
 
-    fn compare(&mut self, transaction: Uuid, content: &Content) {
+    fn compare(&mut self, transaction: Uuid, Read { content, emptied }: &Read) {
+        let is_noted = self.erasures.contains_key(&transaction);
         let problem = match self.expected.get_mut(&transaction) {
             None => "is not in the chain".into(),
             Some(expected) => {
@@ -263,6 +276,8 @@ impl Check {
                 let again = std::mem::replace(&mut expected.seen, true);
                 if content.entries != expected.entries {
                     format!("has {} entries instead of {}", content.entries, expected.entries)
+                } else if *emptied && !is_noted {
+                    "has entries that were emptied, and no note of an erasure".into()
                 } else if again || content.hash().as_slice() != expected.hash {
                     "has entries that were changed".into()
                 } else {

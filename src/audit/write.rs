@@ -175,6 +175,15 @@ impl Shared {
 
 /// Of type json, which inside is text.
 fn json(text: &[u8]) -> pg_sys::Datum {
+    // MaxAllocSize, which PostgreSQL gives no value more than. With its quotes a record can take more than as a row.
+    const MAX: usize = 0x3fff_ffff - pg_sys::VARHDRSZ;
+    if text.len() > MAX {
+        let error = crate::error::CrmError::TooLarge {
+            message: "the record is too large for its history".into(),
+            hint: "Written as JSON it must be less than 1 GB.".into(),
+        };
+        pgrx::pg_sys::panic::ErrorReport::from(error).report(pgrx::PgLogLevel::ERROR);
+    }
     // SAFETY: so many bytes, which are copied.
     unsafe { pg_sys::Datum::from(pg_sys::cstring_to_text_with_len(text.as_ptr().cast(), text.len() as i32)) }
 }

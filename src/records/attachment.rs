@@ -120,8 +120,9 @@ impl Attachment<'_> {
     fn custom_fields(&self) -> String {
         let (table, entity) = (self.table, quote_literal(self.name));
         let record = self.record.as_ref().map_or(String::new(), |record| format!(", {}", quote_literal(&record.name)));
-        let keep = format!("for each row when (%) execute function crm_private.keep_custom_values({entity})");
-        let keep = |condition: &str| keep.replace('%', condition);
+        let keep = |condition: &str| {
+            format!("for each row when ({condition}) execute function crm_private.keep_custom_values({entity})")
+        };
         format!(
             "create trigger _150_custom_fields before insert or update on {table}
              for each row execute function crm_private.check_custom_fields({entity}{record});

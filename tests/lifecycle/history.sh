@@ -81,6 +81,8 @@ tampered 'the beginning that is gone' 'follows position' 'delete from crm.audit_
 tampered 'another order' 'position' 'update crm.audit_transactions set position = -position where position in (7, 8); update crm.audit_transactions set position = 15 + position where position < 0'
 tampered 'another request' 'was changed' "update crm.audit_transactions set request_id = 'forged' where position = 7"
 tampered 'a chain that is made anew, by the checkpoint' 'checkpoint' 'delete from crm.audit_transactions; delete from crm.audit_log'
+tampered 'an entry that was emptied by hand' 'no note of an erasure' "update crm.audit_log set before = null, after = null, erased_at = now() where id = $entry"
+tampered 'an entry that only says so' 'no note of an erasure' "update crm.audit_log set erased_at = now() where id = $entry"
 is 'the chain itself is valid' "$(verified)" 'true 0 {}'
 
 # ---------------------------------------------------------------------------------------------- a person
@@ -98,6 +100,14 @@ is 'no entry is' "$(sql crm -c "select count(*) > $before from crm.audit_log")" 
 is 'the chain is valid' "$(verified)" 'true 0 {}'
 tampered 'an erased entry that is filled again' 'were changed' "update crm.audit_log set before = '{\"title\": \"forged\"}' where erased_at is not null"
 refused 'nobody erases who was never there' 'id: there is no such record' as_owner 'select crm.erase_person('"'contacts'"', gen_random_uuid())'
+
+# ---------------------------------------------------------------------------------------------- what is too much
+
+sql crm -c 'set role crm_owner' -c 'create table crm.heaps (org_id uuid not null, id uuid not null, content text, primary key (org_id, id))' \
+    -c "select crm.enroll('crm.heaps')" >/dev/null
+refused 'a row that takes more than a value may, written as JSON' 'too large for its history' \
+    sql crm -c "insert into crm.heaps values ('$org', gen_random_uuid(), repeat(chr(1), 180000000))"
+sql crm -c "select crm.unenroll('crm.heaps')" -c 'drop table crm.heaps' >/dev/null
 
 # ---------------------------------------------------------------------------------------------- retention
 

@@ -102,6 +102,20 @@ select is((select count(*) from crm.vehicles), 0::bigint, 'nor does crm_app with
 -- Again ------------------------------------------------------------------------------------------------------------
 
 select tests.act_as('tests_dba_of_enroll');
+select is(
+    tests.outcome($$
+        create table crm."wheels in %" (
+            org_id uuid not null default crm.current_org_id(),
+            id uuid not null default crm.uuid_v7(),
+            vehicle_id uuid not null,
+            custom_fields jsonb not null default '{}',
+            owner_id uuid,
+            primary key (org_id, id),
+            foreign key (org_id, vehicle_id) references crm.vehicles (org_id, id) on delete cascade
+        );
+        select crm.enroll('crm."wheels in %"', part_of => 'vehicle_id')
+    $$), '1 rows', 'a part''s name may be any'
+);
 select is(tests.outcome($$select crm.enroll('crm.vehicles')$$, undo => false), '1 rows', 'enrolling again is possible');
 select is((select count(*) from pg_policy where polrelid = 'crm.vehicles'::regclass), 8::bigint, 'and makes nothing twice');
 select is(

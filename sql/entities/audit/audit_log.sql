@@ -33,7 +33,7 @@ create table crm.audit_log (
     constraint audit_log_action_check check (action in ('insert', 'update', 'delete', 'erase', 'prune'))
 ) partition by range (created_at);
 
--- A record's id is nobody else's: its history needs no entity.
+-- Clients may choose ids, so records of several tables can have one; hardly ever, so that the index does without the entity.
 create index audit_log_org_id_record_id_id_idx on crm.audit_log (org_id, record_id, id);
 create index audit_log_org_id_entity_created_at_id_idx on crm.audit_log (org_id, entity, created_at, id);
 create index audit_log_org_id_actor_id_created_at_id_idx on crm.audit_log (org_id, actor_id, created_at, id);

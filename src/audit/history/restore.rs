@@ -124,7 +124,7 @@ impl Restore {
 
     fn returned(&mut self, subject: &Subject, ids: &[Uuid]) -> Result<()> {
         self.restored.extend(ids.iter().map(|id| json!({ "entity": subject.entity, "id": id })));
-        db::as_definer(|| trash::take_out(self.organization, ids))
+        db::as_definer(|| trash::take_out(self.organization, &subject.entity, ids.iter().copied()))
     }
 
     /// What the transaction deleted because these records went.

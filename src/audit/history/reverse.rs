@@ -346,7 +346,7 @@ impl Reverse {
             }
         }
         self.returned.extend(&returned);
-        db::as_definer(|| trash::take_out(self.organization, &returned))
+        db::as_definer(|| trash::take_out(self.organization, &subject.entity, returned))
     }
 
     /// Whether the record that a part belongs to came back.
