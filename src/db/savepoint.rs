@@ -28,9 +28,18 @@ pub fn attempt<R>(run: impl FnOnce() -> Result<R>) -> Result<Result<R, String>> 
 
 /// Runs something and rolls back what it did.
 pub fn rehearse<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
+    kept_if(run, |_| false)
+}
+
+/// Runs something, and rolls back what it did unless the result is good.
+pub fn kept_if<R>(run: impl FnOnce() -> Result<R>, is_good: impl FnOnce(&R) -> bool) -> Result<R> {
     let savepoint = Savepoint::begin();
     let result = run()?;
-    savepoint.roll_back();
+    if is_good(&result) {
+        savepoint.release();
+    } else {
+        savepoint.roll_back();
+    }
     Ok(result)
 }
 

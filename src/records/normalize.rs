@@ -31,11 +31,13 @@ fn normalize<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, Al
 
 fn normalized(trigger: &PgTrigger) -> Result<Row> {
     let Rows { mut new, old } = Rows::of(trigger)?;
-    // It was in this form when it was stored.
+    let rules = rules_of(trigger)?;
+    // It was in this form when it was stored; but who works on a record again need not be its owner by now.
     if is_restoring(trigger) {
+        let owners = rules.iter().filter(|rule| rule.kind == Kind::Owner);
+        owners.into_iter().try_for_each(|rule| states::apply(rule, &mut new, old.as_ref(), Writer::Internal))?;
         return Ok(new);
     }
-    let rules = rules_of(trigger)?;
     let writer = match () {
         () if guard::by_foreign_key(trigger) => Writer::Internal,
         () if Principal::current().is_some() => Writer::Client,

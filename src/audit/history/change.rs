@@ -30,7 +30,23 @@ impl Change {
                 change.stay.push(column.clone());
             }
         }
+        change.follow(subject, entry);
         change
+    }
+
+    /// What follows another column is set with it, or stays with it: alone it would say something else than that one.
+    fn follow(&mut self, subject: &Subject, entry: &Entry) {
+        for column in &entry.changed {
+            let Some(leader) = subject.leader(column) else { continue };
+            match (self.set.0.contains_key(&leader), self.set.0.remove(column).is_some()) {
+                (true, _) => {
+                    self.stay.retain(|stays| stays != column);
+                    self.set.0.insert(column.clone(), entry.before.get(column).unwrap_or("null").to_owned());
+                }
+                (false, true) => self.stay.push(column.clone()),
+                (false, false) => {}
+            }
+        }
     }
 }
 

@@ -54,6 +54,13 @@ pub struct Entry {
     pub is_erased: bool,
 }
 
+impl Entry {
+    /// A record that goes is noted before what goes because of it.
+    pub fn went_along_with(&self, record: &Self) -> bool {
+        self.transaction_id == record.transaction_id && self.id > record.id
+    }
+}
+
 /// The entries of the organization `$1` with this condition, in its order.
 pub fn find(organization: Uuid, condition: &str, arguments: Vec<DatumWithOid>) -> Result<Vec<Entry>> {
     let query = format!(

@@ -9,6 +9,7 @@ mod images;
 mod outcome;
 mod past;
 mod restore;
+mod returned;
 mod reverse;
 mod sight;
 mod subject;

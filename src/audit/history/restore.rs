@@ -14,6 +14,7 @@ use super::subject::{Referrer, Subject, Subjects};
 use super::write::{self, Wanted, each, without_the_gone};
 use super::{Image, at_version, images};
 use crate::audit::trash;
+use crate::crm::billing;
 use crate::db;
 use crate::error::{CrmError, Result};
 use crate::identity::principal::to_pg;
@@ -77,7 +78,10 @@ impl Restore {
         if write::update(subject, self.organization, &[row])?.is_empty() {
             return Err(CrmError::forbidden("the record is out of your reach, or somebody is changing it"));
         }
-        self.restored.push(json!({ "entity": subject.entity, "id": id }));
+        let restored = json!({ "entity": subject.entity, "id": id });
+        if !self.restored.contains(&restored) {
+            self.restored.push(restored);
+        }
         Ok(())
     }
 
@@ -99,14 +103,10 @@ impl Restore {
             return Err(CrmError::invalid("id", "what the record was is erased from history"));
         }
         let last = version(&deletion.before);
-        let mut image = deletion.before.clone();
-        if let Some(to) = to.filter(|to| Some(*to) != last) {
-            image = at_version(sight, subject, id, Some(image), to)?.ok_or_else(no_such_version)?;
-            if let Some(last) = last {
-                image.0.insert("version".into(), last.to_string());
-            }
+        if to > last {
+            return Err(no_such_version());
         }
-        let mut rows = [write::wanted(id, image)];
+        let mut rows = [write::wanted(id, deletion.before.clone())];
         self.let_go(subject, &mut rows)?;
         write::insert(subject, self.organization, &rows, false)?;
         let mut returned: Vec<(Rc<Subject>, Vec<Uuid>)> = vec![];
@@ -119,7 +119,16 @@ impl Restore {
         for (subject, ids) in returned {
             self.relink(&subject, &ids, &deletion)?;
         }
-        Ok(())
+        match to.filter(|_| to != last) {
+            // From what it was last, as any record that is there: its sums are of the parts that it has.
+            Some(to) => self.go_back_from_now(sight, subject, id, to),
+            None => Ok(()),
+        }
+    }
+
+    fn go_back_from_now(&mut self, sight: &Sight, subject: &Subject, id: Uuid, to: i32) -> Result<()> {
+        let now = images::current(subject, self.organization, &[id])?.remove(&id).ok_or_else(no_such_record)?;
+        self.go_back(sight, subject, id, now, to)
     }
 
     fn returned(&mut self, subject: &Subject, ids: &[Uuid]) -> Result<()> {
@@ -139,13 +148,15 @@ impl Restore {
             let Some(child) = self.subjects.find(&referrer.entity)? else { continue };
             let deleted = self.of_transaction(deletion, referrer, ids, "action = 'delete' and before ->>")?;
             let mut last = BTreeMap::new();
-            deleted
-                .into_iter()
-                .filter(|entry| !entry.is_erased)
-                .for_each(|entry| drop(last.insert(entry.record_id, entry)));
+            deleted.into_iter().for_each(|entry| drop(last.insert(entry.record_id, entry)));
             let there = images::current(&child, self.organization, &last.keys().copied().collect::<Vec<_>>())?;
-            let children: Vec<_> = last.into_values().filter(|entry| !there.contains_key(&entry.record_id)).collect();
-            let found = self.insert_children(&child, children)?;
+            let (alone, along): (Vec<_>, Vec<_>) =
+                last.into_values().partition(|entry| child.is_writable && !entry.went_along_with(deletion));
+            let is_to_come = |entry: &&Entry| !entry.is_erased && !there.contains_key(&entry.record_id);
+            let to_come = |entries: &[Entry]| entries.iter().filter(is_to_come).cloned().collect::<Vec<_>>();
+            let mut found = self.insert_children(&child, to_come(&along), true)?;
+            self.check_whole(subject, deletion, &child, along.iter().all(|entry| found.contains(&entry.record_id)))?;
+            found.extend(self.insert_children(&child, to_come(&alone), false)?);
             if !found.is_empty() {
                 returned.push((child, found));
             }
@@ -153,7 +164,17 @@ impl Restore {
         Ok(returned)
     }
 
-    fn insert_children(&mut self, child: &Rc<Subject>, children: Vec<Entry>) -> Result<Vec<Uuid>> {
+    /// Refuses a record that must not come back without parts that went along with it.
+    fn check_whole(&self, subject: &Subject, deletion: &Entry, child: &Subject, is_whole: bool) -> Result<()> {
+        let rule = billing::needs_all(&child.entity, &subject.entity, &deletion.before).filter(|_| !is_whole);
+        let Some(rule) = rule else { return Ok(()) };
+        let reason = self.skipped.last().and_then(|skipped| skipped["reason"].as_str());
+        let message = reason.map_or(rule.clone(), |reason| format!("{rule}: {reason}"));
+        Err(CrmError::InUse { message, hint: "See to it that all of them can come back.".into() })
+    }
+
+    /// `with_record`: they were deleted because their record was, not before it.
+    fn insert_children(&mut self, child: &Rc<Subject>, children: Vec<Entry>, with_record: bool) -> Result<Vec<Uuid>> {
         let mut rows: Vec<_> =
             children.iter().map(|entry| write::wanted(entry.record_id, entry.before.clone())).collect();
         let gone = without_the_gone(child, self.organization, &mut rows)?;
@@ -169,7 +190,7 @@ impl Restore {
         each(
             &rows,
             &mut |rows| {
-                write::insert(child, organization, rows, true)?;
+                write::insert(child, organization, rows, with_record)?;
                 returned.extend(rows.iter().map(|row| row.id));
                 Ok(())
             },

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use uuid::Uuid;
 
 use super::change::{Change, only_changed};
-use super::entries::{self, Action, Entry, id_in};
-use super::outcome::{Outcome, What};
+use super::entries::{self, Action, Entry};
+use super::outcome::{Outcome, What, settle};
 use super::past::version;
+use super::returned::Returned;
 use super::subject::Subject;
 use super::write::{self, Gone, Wanted, without_the_gone};
 use super::{Image, images};
@@ -22,8 +23,9 @@ pub struct Reverse {
     /// The transactions whose entries are taken back, and this one.
     own: Vec<Uuid>,
     outcomes: Vec<Outcome>,
-    /// Records that came back.
-    returned: HashSet<Uuid>,
+    returned: Returned,
+    /// Records that are not to come back, and why.
+    withheld: HashMap<Uuid, String>,
     /// What waits for other records to come back: a record that goes is noted before what goes along with it.
     postponed: Vec<(Rc<Subject>, Entry)>,
     /// There is nothing left to wait for.
@@ -34,13 +36,49 @@ const OUT_OF_REACH: &str = "it is out of your reach, or somebody is changing it"
 const CHANGED: &str = "it changed since";
 
 impl Reverse {
-    pub fn new(organization: Uuid, own: Vec<Uuid>) -> Self {
-        Self { organization, own, outcomes: vec![], returned: HashSet::new(), postponed: vec![], is_last: false }
+    pub fn new(organization: Uuid, own: Vec<Uuid>, withheld: HashMap<Uuid, String>) -> Self {
+        Self {
+            organization,
+            own,
+            outcomes: vec![],
+            returned: Returned::default(),
+            withheld,
+            postponed: vec![],
+            is_last: false,
+        }
     }
 
-    /// Entries of one table and action, each of another record.
+    /// Entries of one table and action, each of another record; then what waited for those that came back by it, before what
+    /// was done earlier is taken back.
     pub fn run(&mut self, subject: &Rc<Subject>, run: &[Entry]) -> Result<()> {
-        run.first().map_or(Ok(()), |first| self.run_action(subject, first.action, run))
+        let Some(first) = run.first() else { return Ok(()) };
+        self.run_action(subject, first.action, run)?;
+        loop {
+            let fresh = self.returned.take_fresh();
+            if fresh.is_empty() {
+                return Ok(());
+            }
+            let postponed = std::mem::take(&mut self.postponed);
+            let (ready, waiting): (Vec<_>, Vec<_>) =
+                postponed.into_iter().partition(|(subject, entry)| subject.points_to(&entry.before, &fresh));
+            self.postponed = waiting;
+            self.run_again(&ready)?;
+        }
+    }
+
+    fn run_again(&mut self, postponed: &[(Rc<Subject>, Entry)]) -> Result<()> {
+        let same = |one: &(Rc<Subject>, Entry), other: &(Rc<Subject>, Entry)| {
+            one.1.entity == other.1.entity && one.1.action == other.1.action
+        };
+        for run in postponed.chunk_by(same) {
+            let Some((subject, first)) = run.first() else { continue };
+            let entries: Vec<_> = run.iter().map(|(_, entry)| entry.clone()).collect();
+            // Of one record, one after the other.
+            let ids: HashSet<_> = entries.iter().map(|entry| entry.record_id).collect();
+            let step = if ids.len() == entries.len() { entries.len() } else { 1 };
+            entries.chunks(step).try_for_each(|entries| self.run_action(subject, first.action, entries))?;
+        }
+        Ok(())
     }
 
     fn postpone(&mut self, subject: &Rc<Subject>, entry: &Entry) {
@@ -51,19 +89,8 @@ impl Reverse {
     fn run_postponed(&mut self) -> Result<()> {
         while !self.postponed.is_empty() {
             let postponed = std::mem::take(&mut self.postponed);
-            let before = postponed.len();
-            let same = |one: &(Rc<Subject>, Entry), other: &(Rc<Subject>, Entry)| {
-                one.1.entity == other.1.entity && one.1.action == other.1.action
-            };
-            for run in postponed.chunk_by(same) {
-                let Some((subject, _)) = run.first() else { continue };
-                let entries: Vec<_> = run.iter().map(|(_, entry)| entry.clone()).collect();
-                // Of one record, one after the other.
-                let ids: HashSet<_> = entries.iter().map(|entry| entry.record_id).collect();
-                let step = if ids.len() == entries.len() { entries.len() } else { 1 };
-                entries.chunks(step).try_for_each(|entries| self.run(subject, entries))?;
-            }
-            self.is_last = self.postponed.len() == before;
+            self.run_again(&postponed)?;
+            self.is_last = self.postponed.len() == postponed.len();
         }
         Ok(())
     }
@@ -73,7 +100,7 @@ impl Reverse {
         let follows = |entry: &&Entry| match action {
             Action::Insert => !subject.is_writable,
             Action::Update => !entry.changed.iter().any(|column| subject.is_own(column)),
-            Action::Delete => !subject.is_writable && !self.has_returned(subject, entry),
+            Action::Delete => !subject.is_writable && !self.returned.has_record_of(subject, entry),
         };
         let (following, run): (Vec<_>, Vec<_>) = run.iter().partition(follows);
         if action == Action::Delete && !self.is_last {
@@ -116,7 +143,7 @@ impl Reverse {
         columns: Vec<String>,
     ) {
         let is_open = what != What::Reversed && entry.action == Action::Update && !entry.is_erased;
-        self.outcomes.push(Outcome {
+        let outcome = Outcome {
             subject: Rc::clone(subject),
             id: entry.record_id,
             action: entry.action,
@@ -124,7 +151,11 @@ impl Reverse {
             columns,
             reason: reason.map(str::to_owned),
             before: is_open.then(|| only_changed(subject, entry)),
-        });
+        };
+        if entry.action == Action::Delete && matches!(what, What::Failed | What::Kept) {
+            self.returned.lose(&outcome, entry);
+        }
+        self.outcomes.push(outcome);
     }
 
     /// What was added is deleted, unless somebody changed it or lets something point to it since.
@@ -160,6 +191,7 @@ impl Reverse {
         };
         let rows: Vec<_> = left.iter().map(row).collect();
         let written = write::tried(subject, self.organization, &rows, write::delete)?;
+        written.iter().filter(|(_, failed)| failed.is_none()).for_each(|(id, _)| self.returned.remove(subject, *id));
         self.note_written(subject, &left, &written);
         Ok(())
     }
@@ -273,24 +305,32 @@ impl Reverse {
         let ids: Vec<_> = run.iter().map(|entry| entry.record_id).collect();
         let there = images::current(subject, self.organization, &ids)?;
         let run = &self.in_sight(subject, run, &there)?;
+        let changed = entries::changed_since(self.organization, &subject.entity, run, &self.own)?;
         let mut rows: Vec<_> = vec![];
         let mut left: BTreeMap<Uuid, &Entry> = BTreeMap::new();
         for entry in run {
-            match () {
-                () if there.contains_key(&entry.record_id) => {
+            match self.withheld.get(&entry.record_id).cloned() {
+                _ if there.contains_key(&entry.record_id) => {
                     self.note(subject, entry, What::Kept, Some("it is there again"));
                 }
-                () if entry.is_erased => self.failed(subject, entry, "what it was is erased from history"),
-                () => {
+                // It came back before, and was deleted anew: as it was then is not how it was last.
+                _ if changed.contains(&entry.record_id) => self.note(subject, entry, What::Kept, Some(CHANGED)),
+                _ if entry.is_erased => self.failed(subject, entry, "what it was is erased from history"),
+                Some(reason) => self.failed(subject, entry, &reason),
+                None => {
                     rows.push(write::wanted(entry.record_id, entry.before.clone()));
                     left.insert(entry.record_id, entry);
                 }
             }
         }
         let (complete, emptied) = self.that_can_return(subject, rows, &left)?;
-        let (with_record, alone): (Vec<_>, Vec<_>) = complete
-            .into_iter()
-            .partition(|row| left.get(&row.id).is_some_and(|entry| self.has_returned(subject, entry)));
+        // What clients do not write is only ever deleted with its record.
+        let goes_along = |entry: &Entry| match subject.is_writable {
+            true => self.returned.has_with(subject, entry),
+            false => self.returned.has_record_of(subject, entry),
+        };
+        let (with_record, alone): (Vec<_>, Vec<_>) =
+            complete.into_iter().partition(|row| left.get(&row.id).is_some_and(|entry| goes_along(entry)));
         let mut written = write::tried(subject, self.organization, &alone, write::insert_alone)?;
         written.extend(write::tried(subject, self.organization, &with_record, write::insert_with_record)?);
         self.note_returned(subject, &left, &written, emptied)
@@ -337,6 +377,7 @@ impl Reverse {
                 continue;
             }
             returned.push(*id);
+            self.returned.add(subject, entry);
             let columns = emptied.remove(id).unwrap_or_default();
             if columns.is_empty() {
                 self.note(subject, entry, What::Reversed, None);
@@ -345,42 +386,13 @@ impl Reverse {
                 self.note_columns(subject, entry, What::Partly, Some(reason), columns);
             }
         }
-        self.returned.extend(&returned);
-        db::as_definer(|| trash::take_out(self.organization, &subject.entity, returned))
+        db::as_definer(|| trash::take_out(self.organization, &subject.entity, returned.iter().copied()))
     }
 
-    /// Whether the record that a part belongs to came back.
-    fn has_returned(&self, subject: &Subject, part: &Entry) -> bool {
-        !subject.is_record()
-            && subject
-                .references
-                .iter()
-                .filter_map(|reference| id_in(&part.before, &reference.column))
-                .any(|id| self.returned.contains(&id))
-    }
-
-    /// What follows from other records may be as it was by now.
-    pub fn finish(mut self) -> Result<Vec<Outcome>> {
+    /// What became of the entries; and records that must not come back as they did now, and why.
+    pub fn finish(mut self) -> Result<(Vec<Outcome>, HashMap<Uuid, String>)> {
         self.run_postponed()?;
-        let mut open: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for (at, outcome) in self.outcomes.iter().enumerate() {
-            if outcome.what != What::Reversed && outcome.action != Action::Delete {
-                open.entry(outcome.subject.entity.clone()).or_default().push(at);
-            }
-        }
-        for places in open.into_values() {
-            let Some(subject) = places.first().map(|&at| Rc::clone(&self.outcomes[at].subject)) else { continue };
-            let ids: Vec<_> = places.iter().map(|&at| self.outcomes[at].id).collect();
-            let now = images::current(&subject, self.organization, &ids)?;
-            for at in places {
-                let outcome = &mut self.outcomes[at];
-                if outcome.is_back(&now) {
-                    outcome.what = What::Reversed;
-                    outcome.columns.clear();
-                    outcome.reason = None;
-                }
-            }
-        }
-        Ok(self.outcomes)
+        settle(&mut self.outcomes, self.organization)?;
+        Ok((self.outcomes, self.returned.incomplete()))
     }
 }

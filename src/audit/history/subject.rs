@@ -1,16 +1,18 @@
 //! The tables that history tells of, as the catalog has them now.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use pgrx::{JsonB, PgBuiltInOids, pg_sys};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::entries::id_in;
 use crate::access::permissions;
 use crate::audit::keep::RECORD;
 use crate::db;
 use crate::error::{CrmError, Result};
+use crate::records::custom::object::Object;
 use crate::records::rules::{Kind, Rule};
 
 #[derive(Debug, Deserialize)]
@@ -135,11 +137,26 @@ impl Subject {
         permissions::reach(Some(organization), &format!("{}.read", self.resource()), owner)
     }
 
+    /// Whether a row with this image points to one of these records.
+    pub fn points_to(&self, image: &Object, records: &HashSet<Uuid>) -> bool {
+        let mut targets = self.references.iter().filter_map(|reference| id_in(image, &reference.column));
+        targets.any(|id| records.contains(&id))
+    }
+
     /// Whether a column is set by nobody but the database.
     pub fn keeps(&self, column: &str) -> bool {
         let is_kept =
             |rule: &String| Rule::parse(rule).is_ok_and(|rule| rule.kind == Kind::Kept && rule.column == column);
         self.rules.iter().any(is_kept)
+    }
+
+    /// The column that another one follows: the state since when it tells, the number that it is the normal form of.
+    pub fn leader(&self, column: &str) -> Option<String> {
+        self.rules.iter().find_map(|rule| match Rule::parse(rule).ok()? {
+            Rule { column: follower, kind: Kind::Since(leader, _), .. } if follower == column => Some(leader),
+            Rule { column: leader, kind: Kind::Phone(follower), .. } if follower == column => Some(leader),
+            _ => None,
+        })
     }
 
     /// Whether a column can be set to what it was: no key, no stamp, and not computed.
@@ -251,7 +268,8 @@ const DESCRIBE: &str = "
         ),
         'references', coalesce((
             select jsonb_agg(jsonb_build_object(
-                'column', k.column_name, 'key', k.target, 'on_delete', k.on_delete, 'entity', r.relname,
+                'column', k.column_name, 'key', k.target, 'on_delete', k.on_delete,
+                'entity', case n.nspname when 'crm' then r.relname::text else n.nspname || '.' || r.relname end,
                 'table', format('%I.%I', n.nspname, r.relname), 'owner', r.relowner::bigint
             ) order by k.column_name)
             from keys as k

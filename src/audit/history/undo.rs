@@ -1,6 +1,6 @@
 //! `crm.undo`: the entries of a transaction, or of all of a request, taken back from the last to the first.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use pgrx::PgBuiltInOids;
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
@@ -31,11 +31,16 @@ pub fn undo(transaction: Option<Uuid>, request: Option<&str>, dry_run: bool) -> 
         _ => return Err(CrmError::invalid("transaction_id", "name either a transaction or a request")),
     };
     let undo = Undo::find(&by)?;
-    let outcomes = if dry_run { savepoint::rehearse(|| undo.run()) } else { undo.run() }?;
-    if outcomes.is_empty() {
+    let Undone { outcomes, transactions, .. } = if dry_run { savepoint::rehearse(|| undo.run()) } else { undo.run() }?;
+    if outcomes.is_empty() && undo.others.is_none_or(|others| others == 0) {
         return Err(by.unknown());
     }
-    Ok(told(outcomes))
+    let mut answer = told(outcomes);
+    answer["transactions"] = transactions.into();
+    if let Some(others) = undo.others {
+        answer["others"] = others.into();
+    }
+    Ok(answer)
 }
 
 enum By<'a> {
@@ -60,55 +65,77 @@ struct Undo {
     reads_all: bool,
     /// The latest first.
     transactions: Vec<(Uuid, TimestampWithTimeZone)>,
+    /// How many transactions of the request are somebody else's: for whoever may know of all.
+    others: Option<i64>,
 }
+
+#[derive(Default)]
+struct Undone {
+    outcomes: Vec<Outcome>,
+    /// Those that the caller may know of.
+    transactions: Vec<Value>,
+    /// Records that must not come back as they did, and why.
+    incomplete: HashMap<Uuid, String>,
+}
+
+/// Clients choose the names of their requests, and somebody may have chosen the same. Whose a transaction is, all of its entries
+/// say.
+const OF_REQUEST: &str = "
+    select t.id, t.created_at, not exists (
+        select from crm.audit_log as a
+        where a.org_id = t.org_id and a.created_at = t.created_at and a.transaction_id = t.id
+            and (a.actor_id, a.api_key_id) is distinct from ($3, $4)
+    ) as is_own
+    from crm.audit_transactions as t
+    where t.org_id = $1 and t.request_id = $2
+    order by t.created_at desc, t.id desc";
 
 impl Undo {
     fn find(by: &By) -> Result<Self> {
         let (principal, holder, permissions) = sight::active()?;
-        let organization = to_pg(holder.organization());
-        let read = |rows: db::Rows| {
-            let mut found = vec![];
-            for row in rows {
-                if let (Some(id), Some(time)) = (row.get::<pgrx::Uuid>(1)?, row.get::<TimestampWithTimeZone>(2)?) {
-                    found.push((from_pg(id), time));
-                }
-            }
-            Ok(found)
-        };
-        let transactions = match by {
-            By::Transaction(id) => db::select(
-                "select id, created_at from crm.audit_transactions where org_id = $1 and id = $2",
-                &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID],
-                &[organization.into(), to_pg(*id).into()],
-                read,
-            ),
-            By::Request(id) => db::select(
-                "select id, created_at from crm.audit_transactions where org_id = $1 and request_id = $2
-                 order by created_at desc, id desc",
-                &[PgBuiltInOids::UUIDOID, PgBuiltInOids::TEXTOID],
-                &[organization.into(), (*id).into()],
-                read,
-            ),
+        let user = principal.user_id.filter(|_| principal.api_key.is_none());
+        let key = principal.api_key.as_ref().map(|key| key.id);
+        let found = match by {
+            By::Transaction(id) => named(holder.organization(), *id),
+            By::Request(id) => of_request(holder.organization(), id, user, key),
         }?;
-        if transactions.is_empty() {
+        if found.is_empty() {
             return Err(by.unknown());
         }
+        let reads_all = sight::reads_all_history(&permissions);
+        let (own, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| found.is_own);
+        let others = i64::try_from(others.len()).ok().filter(|_| reads_all && matches!(by, By::Request(_)));
         Ok(Self {
             organization: holder.organization(),
-            user: principal.user_id.filter(|_| principal.api_key.is_none()),
-            key: principal.api_key.as_ref().map(|key| key.id),
-            reads_all: sight::reads_all_history(&permissions),
-            transactions,
+            user,
+            key,
+            reads_all,
+            transactions: own.into_iter().map(|found| (found.id, found.created_at)).collect(),
+            others,
         })
     }
 
-    fn run(&self) -> Result<Vec<Outcome>> {
+    /// Anew without what came back incomplete, until nothing does.
+    fn run(&self) -> Result<Undone> {
+        let mut withheld = HashMap::new();
+        loop {
+            let undone = savepoint::kept_if(|| self.attempt(&withheld), |undone| undone.incomplete.is_empty())?;
+            if undone.incomplete.is_empty() {
+                return Ok(undone);
+            }
+            withheld.extend(undone.incomplete);
+        }
+    }
+
+    fn attempt(&self, withheld: &HashMap<Uuid, String>) -> Result<Undone> {
         let mut undone: Vec<_> = self.transactions.iter().map(|(id, _)| *id).collect();
         undone.push(transaction::id());
         let mut subjects = Subjects::default();
-        let mut reverse = Reverse::new(self.organization, undone);
+        let mut reverse = Reverse::new(self.organization, undone, withheld.clone());
+        let mut transactions = vec![];
         for (transaction, time) in &self.transactions {
             let mut before = None;
+            let mut first_known: Option<Entry> = None;
             loop {
                 let page = self.page(*transaction, *time, before)?;
                 before = page.last().map(|entry| entry.id);
@@ -117,10 +144,14 @@ impl Undo {
                 }
                 for (subject, run) in self.runs(&mut subjects, page)? {
                     reverse.run(&subject, &run)?;
+                    first_known = first_known.or_else(|| run.into_iter().next());
                 }
             }
+            transactions.extend(first_known.map(|entry| describe(&entry)));
         }
-        reverse.finish()
+        let (outcomes, incomplete) = reverse.finish()?;
+        transactions.truncate(TOLD);
+        Ok(Undone { outcomes, transactions, incomplete })
     }
 
     fn page(&self, transaction: Uuid, time: TimestampWithTimeZone, before: Option<Uuid>) -> Result<Vec<Entry>> {
@@ -182,6 +213,44 @@ impl Undo {
         }
         Ok(known)
     }
+}
+
+struct Found {
+    id: Uuid,
+    created_at: TimestampWithTimeZone,
+    is_own: bool,
+}
+
+fn named(organization: Uuid, id: Uuid) -> Result<Vec<Found>> {
+    db::select(
+        "select id, created_at, true from crm.audit_transactions where org_id = $1 and id = $2",
+        &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID],
+        &[to_pg(organization).into(), to_pg(id).into()],
+        found,
+    )
+}
+
+fn of_request(organization: Uuid, request: &str, user: Option<Uuid>, key: Option<Uuid>) -> Result<Vec<Found>> {
+    const TYPES: [PgBuiltInOids; 4] =
+        [PgBuiltInOids::UUIDOID, PgBuiltInOids::TEXTOID, PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID];
+    let arguments = [to_pg(organization).into(), request.into(), user.map(to_pg).into(), key.map(to_pg).into()];
+    db::select(OF_REQUEST, &TYPES, &arguments, found)
+}
+
+fn found(rows: db::Rows) -> Result<Vec<Found>> {
+    let mut found = vec![];
+    for row in rows {
+        if let (Some(id), Some(created_at), Some(is_own)) =
+            (row.get::<pgrx::Uuid>(1)?, row.get::<TimestampWithTimeZone>(2)?, row.get::<bool>(3)?)
+        {
+            found.push(Found { id: from_pg(id), created_at, is_own });
+        }
+    }
+    Ok(found)
+}
+
+fn describe(entry: &Entry) -> Value {
+    json!({ "id": entry.transaction_id, "created_at": entry.created_at, "actor_id": entry.actor_id })
 }
 
 fn told(mut outcomes: Vec<Outcome>) -> Value {

@@ -6,6 +6,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{AllocatedByPostgres, AnyNumeric, PgBuiltInOids};
 
+use super::lines::{begin_sums, sum_anew};
 use super::{KEY, Kind, organization_of};
 use crate::access::permissions;
 use crate::crm::numbers;
@@ -43,11 +44,16 @@ fn checked(trigger: &PgTrigger) -> Result<Option<Row>> {
     };
     match &old {
         _ if internal => {}
-        None => begin(kind, &mut new)?,
+        None => {
+            if is_restoring(trigger) && is_draft(&new)? {
+                begin_sums(&mut new)?;
+            }
+            begin(kind, &mut new)?;
+        }
         Some(old) => {
             let returning = is_restoring(trigger);
-            if returning && kind.name == "invoice" {
-                check_return(&new, old)?;
+            if returning {
+                check_return(kind, &new, old)?;
             }
             change(kind, &mut new, old, returning)?;
         }
@@ -126,19 +132,27 @@ fn change(kind: &Kind, new: &mut Row, old: &Row, returning: bool) -> Result<()> 
 }
 
 /// An invoice's states are passed once: its number stays given, and what was paid say its payments. Only that it is overdue
-/// may be taken back.
-fn check_return(new: &Row, old: &Row) -> Result<()> {
+/// may be taken back. Of an estimate only what a customer accepted stays.
+fn check_return(kind: &Kind, new: &Row, old: &Row) -> Result<()> {
     let [from, to] = [old.get::<String>("status")?, new.get::<String>("status")?].map(Option::unwrap_or_default);
     let is_late = |state: &str| ["sent", "partially_paid", "overdue"].contains(&state);
-    let may_turn = is_late(&from) && is_late(&to) && (from == "overdue" || to == "overdue");
+    let is_invoice = kind.name == "invoice";
+    let may_turn = match is_invoice {
+        true => is_late(&from) && is_late(&to) && (from == "overdue" || to == "overdue"),
+        false => from != "accepted",
+    };
     if from == to || may_turn {
         return Ok(());
     }
+    let hint = match is_invoice {
+        true => "What was sent stays sent: void it. What was paid, its payments say.",
+        false => "What was accepted stays so: make another estimate.",
+    };
     Err(CrmError::Frozen {
         column: "status".into(),
-        message: format!("an invoice that is {from} does not become {to} again"),
+        message: format!("{} that is {from} does not become {to} again", kind.one),
         state: from,
-        hint: "What was sent stays sent: void it. What was paid, its payments say.".into(),
+        hint: hint.into(),
     })
 }
 
@@ -173,6 +187,8 @@ fn issue(kind: &Kind, new: &mut Row) -> Result<()> {
     if !has_items(kind, new)? {
         return Err(refused("status", "without lines", format!("Add {}_items first.", kind.name)));
     }
+    // Whatever the lines were written by: from here on nobody changes them, nor their sums.
+    sum_anew(kind, new)?;
     let total = new.get::<AnyNumeric>("total")?.unwrap_or_default();
     if total < AnyNumeric::from(0) {
         return Err(refused("total", "with a negative total", "Change its lines first.".into()));

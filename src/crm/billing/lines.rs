@@ -13,6 +13,7 @@ use crate::access::permissions;
 use crate::db::{self, restoring::is_restoring_record};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{from_pg, to_pg};
+use crate::records::custom::raw::RawJson;
 use crate::records::guard::by_foreign_key;
 use crate::records::row::{self, Images, Row};
 use crate::schema::is_restore;
@@ -124,7 +125,7 @@ fn sum_lines<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, Al
 
 /// Also where the sums stay the same: the document has other lines than before, so it has another version.
 fn sum(trigger: &PgTrigger) -> Result<()> {
-    if is_restore() || is_restoring_record(trigger) {
+    if is_restore() {
         return Ok(());
     }
     let kind = Kind::of(trigger)?;
@@ -134,10 +135,12 @@ fn sum(trigger: &PgTrigger) -> Result<()> {
             return Ok(());
         }
         let arrays = [PgBuiltInOids::UUIDARRAYOID, PgBuiltInOids::UUIDARRAYOID, PgBuiltInOids::INT4ARRAYOID];
-        let beyond =
-            db::write_prepared(kind.sum, &arrays, &[organizations.into(), ids.into(), decimals.into()], |rows| {
-                Ok(rows.first().get_one::<bool>()?)
-            })?;
+        let beyond = db::write_prepared(
+            kind.write_sums,
+            &arrays,
+            &[organizations.into(), ids.into(), decimals.into()],
+            |rows| Ok(rows.first().get_one::<bool>()?),
+        )?;
         if beyond == Some(true) { Err(CrmError::invalid("total", TOO_LARGE)) } else { Ok(()) }
     })
 }
@@ -164,10 +167,13 @@ fn touched(trigger: &PgTrigger, kind: &Kind) -> Result<Documents> {
                  is distinct from (n.{document}_id, n.line_total, n.discount_amount, n.tax_rate)"
         }
     };
+    // A document that was sent comes back with its sums.
+    let condition = if is_restoring_record(trigger) { "where d.status = 'draft'" } else { "" };
     let query = format!(
         "select distinct d.org_id, d.id, d.currency
          from ({lines}) as touched
          join crm.{{document}}s as d on d.org_id = touched.org_id and d.id = touched.id
+         {condition}
          order by d.org_id, d.id"
     );
     let mut documents = Documents::default();
@@ -186,9 +192,8 @@ fn touched(trigger: &PgTrigger, kind: &Kind) -> Result<Documents> {
     Ok(documents)
 }
 
-/// Tax is computed on the sum of the lines of each rate, not line by line, as EN 16931 has it (BR-CO-17). Gives whether a
-/// document's amounts do not fit.
-pub const SUM: &str = "
+/// Tax is computed on the sum of the lines of each rate, not line by line, as EN 16931 has it (BR-CO-17).
+const SUMMED: &str = "
     with per_rate as (
         select k.org_id, k.id, i.tax_rate as rate, sum(i.line_total) as net, sum(i.discount_amount) as discount,
             round(sum(i.line_total) * i.tax_rate * 0.01, k.decimals) as tax, k.decimals
@@ -205,7 +210,10 @@ pub const SUM: &str = "
             ) as taxes
         from per_rate
         group by org_id, id
-    ),
+    )";
+
+/// Gives whether a document's amounts do not fit.
+const WRITE_SUMS: &str = ",
     fitting as (
         select *
         from summed
@@ -219,3 +227,42 @@ pub const SUM: &str = "
         where d.org_id = f.org_id and d.id = f.id
     )
     select (select count(*) from fitting) < (select count(*) from summed)";
+
+/// As the columns have them.
+const READ_SUMS: &str = "
+    select subtotal::numeric(19, 4), discount_total::numeric(19, 4), tax_total::numeric(19, 4),
+        (subtotal + tax_total)::numeric(19, 4), taxes
+    from summed";
+
+pub fn write_sums(document: &str) -> String {
+    format!("{SUMMED}{WRITE_SUMS}").replace("{document}", document)
+}
+
+pub fn read_sums(document: &str) -> String {
+    format!("{SUMMED}{READ_SUMS}").replace("{document}", document)
+}
+
+/// Sets a document's sums to what its lines come to.
+pub fn sum_anew(kind: &Kind, document: &mut Row) -> Result<()> {
+    const ARRAYS: [PgBuiltInOids; 3] =
+        [PgBuiltInOids::UUIDARRAYOID, PgBuiltInOids::UUIDARRAYOID, PgBuiltInOids::INT4ARRAYOID];
+    let [organization, id] = ["org_id", "id"].map(|column| document.get::<pgrx::Uuid>(column));
+    let decimals = document.get::<String>("currency")?.map(|currency| i32::from(decimal_places(&currency)));
+    let key = [vec![organization?].into(), vec![id?].into(), vec![decimals].into()];
+    let (amounts, taxes) = db::as_owner_of(c"crm", c"invoices", || {
+        db::write_prepared(kind.read_sums, &ARRAYS, &key, |rows| {
+            let sums = rows.first();
+            let amounts = (1..=4).map(|column| sums.get::<AnyNumeric>(column)).collect::<Result<Vec<_>, _>>()?;
+            Ok((amounts, sums.get::<RawJson>(5)?))
+        })
+    })?;
+    SUMS.iter().zip(amounts).try_for_each(|(column, amount)| document.set(column, amount))?;
+    document.set("taxes", taxes)
+}
+
+/// A draft begins with no lines, and so with no sums; also one that comes back, whose lines come after it.
+pub fn begin_sums(document: &mut Row) -> Result<()> {
+    SUMS.iter().chain(&["taxes"]).try_for_each(|column| document.set_default(column))
+}
+
+const SUMS: [&str; 4] = ["subtotal", "discount_total", "tax_total", "total"];

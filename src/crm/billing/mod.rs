@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{Principal, from_pg};
+use crate::records::custom::object::Object;
 use crate::records::row::Row;
 
 /// Of a document or payment: (org_id, id).
@@ -74,7 +75,8 @@ struct Kind {
     look: &'static str,
     lock: &'static str,
     has_items: &'static str,
-    sum: &'static str,
+    write_sums: &'static str,
+    read_sums: &'static str,
 }
 
 impl Kind {
@@ -96,7 +98,8 @@ impl Kind {
             .leak(),
             has_items: format!("select exists (select from crm.{name}_items where org_id = $1 and {name}_id = $2)")
                 .leak(),
-            sum: lines::SUM.replace("{document}", name).leak(),
+            write_sums: lines::write_sums(name).leak(),
+            read_sums: lines::read_sums(name).leak(),
         }
     }
 
@@ -108,6 +111,15 @@ impl Kind {
             _ => Err(CrmError::internal("the trigger does not name its kind of document")),
         }
     }
+}
+
+/// Why this document, as history has it, comes back with all of these parts or not at all: they are the lines that it was sent
+/// with. `None` for any other record, and for other parts.
+pub fn needs_all(part: &str, record: &str, image: &Object) -> Option<String> {
+    let kind = [&*ESTIMATE, &*INVOICE].into_iter().find(|kind| record == format!("{}s", kind.name))?;
+    let status = image.get("status")?.trim_matches('"');
+    (part == format!("{}_items", kind.name) && status != "draft")
+        .then(|| format!("{} that is {status} comes back with all of its lines or not at all", kind.one))
 }
 
 /// The organization a row is of, or will be.

@@ -12,7 +12,7 @@ mod known;
 mod merge;
 mod moment;
 pub mod object;
-mod raw;
+pub mod raw;
 mod tables;
 mod values;
 
