@@ -74,8 +74,8 @@ revoke all on function crm.maintain_audit(integer) from public;
 grant execute on function crm.maintain_audit(integer) to crm_worker, crm_admin;
 
 comment on function crm.maintain_audit(integer) is
-$$Keeps history in order; call it every hour. Makes the partitions of the months to come, chains transactions that are not chained yet, removes what is older than the organization's plan keeps (the limit history_days; of about batch entries, 1 to 1000000), drops partitions that are empty and over.
-Returns {partitions_made, partitions_dropped, transactions_chained, transactions_pruned, entries_pruned}. Errors: 22023 naming the argument, 55P03 where somebody reads the log for so long that no partition can be made: try again.$$;
+$$Keeps history in order; call it every hour, as a transaction of its own. Chains transactions that are not chained yet, removes what is older than the organization's plan keeps (the limit history_days; of about batch entries, 1 to 1000000), makes the partitions of the months to come, drops partitions that are empty and over.
+Returns {partitions_made, partitions_dropped, partitions_postponed, transactions_chained, transactions_pruned, entries_pruned}. partitions_postponed: somebody reads the log or changes an organization for so long that partitions are left to the next call. Errors: 22023 naming the argument.$$;
 
 create function crm.audit_checkpoint(org_id uuid default null)
     returns jsonb

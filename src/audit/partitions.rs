@@ -3,7 +3,7 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::db;
+use crate::db::{self, savepoint};
 use crate::error::Result;
 
 /// Months that are made ahead.
@@ -11,6 +11,10 @@ const AHEAD: i32 = 3;
 
 /// The end of a partition's name is the last month that it holds.
 const LAST_MONTH: &str = "[0-9]{4}_[0-9]{2}$";
+
+/// What is older, and what is later than all months.
+const BEFORE: &str = "audit_log_before";
+const LATER: &str = "audit_log_later";
 
 struct Month {
     /// `2026_11`
@@ -20,70 +24,128 @@ struct Month {
     to: String,
 }
 
+/// What was done to them.
+#[derive(Default)]
+pub struct Changes {
+    pub made: i32,
+    pub dropped: i32,
+    /// Somebody was in the way: nothing was done, and the next call tries again.
+    pub postponed: bool,
+}
+
 #[pg_extern(sql = false)]
 fn make_audit_partitions() -> Result<i32, ErrorReport> {
-    Ok(make_missing()?)
+    Ok(db::as_owner_of(c"crm", c"audit_log", make_missing)?)
 }
 
-pub fn make_missing() -> Result<i32> {
-    db::as_owner_of(c"crm", c"audit_log", make)
+/// Makes those of the months to come, and drops those that are over and empty. The last that a transaction does: its locks, for
+/// which it waits but shortly, keep everybody waiting.
+pub fn keep_up() -> Result<Changes> {
+    let changed = savepoint::unless_locked(|| {
+        db::confined(|| {
+            wait_shortly()?;
+            db::as_owner_of(c"crm", c"audit_log", || {
+                Ok(Changes { made: make_missing()?, dropped: drop_empty()?, postponed: false })
+            })
+        })
+    })?;
+    Ok(changed.unwrap_or_else(|| {
+        notice!("the audit log is in use: its partitions are made and dropped by the next crm.maintain_audit()");
+        Changes { postponed: true, ..Changes::default() }
+    }))
 }
 
-/// What is later than all months is taken out for the moment: months are put before it. Who writes does not wait for that. If it
-/// has rows by now, it stays as the partition of the time since, to the end of this month.
-fn make() -> Result<i32> {
+/// Who reads the log holds this up, and everybody else behind it. Shorter than `deadlock_timeout`: where two wait for each other,
+/// it is not the other one that fails.
+fn wait_shortly() -> Result<()> {
+    db::run("set local lock_timeout = '500ms'")
+}
+
+/// Against other maintenance, and before anything is done: as who changes an organization does, first the organizations, then
+/// their history. A foreign key is checked meanwhile.
+fn lock() -> Result<()> {
+    db::run(
+        "lock table crm.organizations in share row exclusive mode;
+         lock table only crm.audit_log in access exclusive mode",
+    )
+}
+
+/// Rows of transactions that are not over would be overlooked.
+fn lock_partition(partition: &str) -> Result<()> {
+    db::run(&format!("lock table crm_private.{partition} in access exclusive mode"))
+}
+
+fn make_missing() -> Result<i32> {
+    if months_after(last_month()?.as_deref())?.is_empty() {
+        return Ok(0);
+    }
+    lock()?;
     let last = last_month()?;
-    let months = months_after(last.as_deref())?;
+    make(last.as_deref(), &months_after(last.as_deref())?)
+}
+
+/// What is later than all months makes room for them. If it has rows by now, it stays as the partition of the time since, to the
+/// end of this month; if it has rows of a time to come, because the clock was wrong, it stays what it is until then.
+fn make(last: Option<&str>, months: &[Month]) -> Result<i32> {
     let (Some(first), Some(until)) = (months.first(), months.last()) else { return Ok(0) };
-    wait_shortly()?;
-    let mut made = months.as_slice();
-    match &last {
-        None => db::run(&partition("audit_log_before", "minvalue", &quoted(&first.from)))?,
-        Some(_) => {
-            db::run("alter table crm.audit_log detach partition crm_private.audit_log_later")?;
-            if has_rows("audit_log_later")? {
-                let ended = months.len() - AHEAD as usize;
-                keep_later(&months[..ended])?;
-                made = &months[ended..];
-            } else {
-                db::run("drop table crm_private.audit_log_later")?;
-            }
+    let mut made = months;
+    if last.is_none() {
+        db::run(&partition(BEFORE, "minvalue", &quoted(&first.from)))?;
+    } else {
+        lock_partition(LATER)?;
+        let (begun, to_come) = months.split_at(months.len().saturating_sub(AHEAD as usize));
+        if let Some(next) = to_come.first()
+            && has_rows_since(LATER, &next.from)?
+        {
+            return Ok(0);
+        }
+        if has_rows(LATER)? {
+            keep_later(begun)?;
+            made = to_come;
+        } else {
+            // Not detached before: that would give it a foreign key of its own, and dropping that locks readers of organizations out.
+            db::run(&format!("drop table crm_private.{LATER}"))?;
         }
     }
     for month in made {
         db::run(&partition(&format!("audit_log_{}", month.name), &quoted(&month.from), &quoted(&month.to)))?;
     }
-    db::run(&partition("audit_log_later", &quoted(&until.to), "maxvalue"))?;
+    db::run(&partition(LATER, &quoted(&until.to), "maxvalue"))?;
     Ok(made.len() as i32)
 }
 
-/// Who reads the log holds this up, and everybody else behind it: rather try again at the next call.
-fn wait_shortly() -> Result<()> {
-    db::run("set local lock_timeout = '3s'")
+/// Drops the oldest months that have no entries any more; gives how many. What lies before the rest of them is one partition.
+fn drop_empty() -> Result<i32> {
+    let mut dropped = 0;
+    while let Some((name, to)) = oldest_ended()?
+        && are_empty_for_good([&format!("audit_log_{name}"), BEFORE])?
+    {
+        db::run(&format!(
+            "drop table crm_private.audit_log_{name}, crm_private.{BEFORE}; {}",
+            partition(BEFORE, "minvalue", &quoted(&to))
+        ))?;
+        dropped += 1;
+    }
+    Ok(dropped)
 }
 
-/// Drops the oldest months that have no entries any more; gives how many. What lies before the rest of them is one partition.
-pub fn drop_empty() -> Result<i32> {
-    db::as_owner_of(c"crm", c"audit_log", || {
-        let mut dropped = 0;
-        while let Some((name, to)) = oldest_ended()?
-            && !has_rows(&format!("audit_log_{name}"))?
-            && !has_rows("audit_log_before")?
-        {
-            wait_shortly()?;
-            db::run(&format!(
-                "drop table crm_private.audit_log_{name}, crm_private.audit_log_before; {}",
-                partition("audit_log_before", "minvalue", &quoted(&to))
-            ))?;
-            dropped += 1;
-        }
-        Ok(dropped)
-    })
+/// A transaction writes to the month that it began in, however late it ends.
+fn are_empty_for_good(partitions: [&str; 2]) -> Result<bool> {
+    let are_empty = || Ok(!has_rows(partitions[0])? && !has_rows(partitions[1])?);
+    if !are_empty()? {
+        return Ok(false);
+    }
+    lock()?;
+    for partition in partitions {
+        lock_partition(partition)?;
+    }
+    are_empty()
 }
 
 /// The first month that is over, if it is a single one, and when it was.
 fn oldest_ended() -> Result<Option<(String, String)>> {
-    let found = db::select(
+    let found = db::at_latest(|| {
+        db::select(
         "select name, to_char(ended, 'YYYY-MM-DD 00:00:00+00')
          from (
              select min(substring(c.relname from '^audit_log_([0-9]{4}_[0-9]{2})$')) as name
@@ -101,7 +163,8 @@ fn oldest_ended() -> Result<Option<(String, String)>> {
         &[],
         &[],
         |rows| rows.first().get_two::<String, String>(),
-    )?;
+    )
+    })?;
     Ok(found.0.zip(found.1))
 }
 
@@ -111,15 +174,17 @@ fn quoted(moment: &str) -> String {
 
 /// The last month with a partition; none before there are partitions.
 fn last_month() -> Result<Option<String>> {
-    db::select(
-        "select max(substring(c.relname from $1))
+    db::at_latest(|| {
+        db::select(
+            "select max(substring(c.relname from $1))
          from pg_catalog.pg_inherits as i
          join pg_catalog.pg_class as c on c.oid = i.inhrelid
          where i.inhparent = 'crm.audit_log'::pg_catalog.regclass",
-        &[pgrx::PgBuiltInOids::TEXTOID],
-        &[LAST_MONTH.into()],
-        |rows| rows.first().get_one::<String>(),
-    )
+            &[pgrx::PgBuiltInOids::TEXTOID],
+            &[LAST_MONTH.into()],
+            |rows| rows.first().get_one::<String>(),
+        )
+    })
 }
 
 /// From the one after the last, or from this one on, as far ahead as they are made.
@@ -147,9 +212,12 @@ fn months_after(last: Option<&str>) -> Result<Vec<Month>> {
 }
 
 fn has_rows(partition: &str) -> Result<bool> {
-    db::write(&format!("select exists (select from crm_private.{partition})"), &[], |rows| {
-        Ok(rows.first().get_one::<bool>()?.unwrap_or(true))
-    })
+    has_rows_since(partition, "-infinity")
+}
+
+fn has_rows_since(partition: &str, moment: &str) -> Result<bool> {
+    let query = format!("select exists (select from crm_private.{partition} where created_at >= '{moment}')");
+    db::at_latest(|| db::select_once(&query, &[], |rows| Ok(rows.first().get_one::<bool>()?.unwrap_or(true))))
 }
 
 /// For the months that have begun.
@@ -157,8 +225,9 @@ fn keep_later(months: &[Month]) -> Result<()> {
     let (Some(first), Some(last)) = (months.first(), months.last()) else { return Ok(()) };
     let name = if months.len() == 1 { first.name.clone() } else { format!("{}_{}", first.name, last.name) };
     db::run(&format!(
-        "alter table crm_private.audit_log_later rename constraint audit_log_later_pkey to audit_log_{name}_pkey;
-         alter table crm_private.audit_log_later rename to audit_log_{name};
+        "alter table crm.audit_log detach partition crm_private.{LATER};
+         alter table crm_private.{LATER} rename constraint {LATER}_pkey to audit_log_{name}_pkey;
+         alter table crm_private.{LATER} rename to audit_log_{name};
          alter table crm.audit_log attach partition crm_private.audit_log_{name} for values from ('{}') to ('{}')",
         first.from, last.to
     ))

@@ -27,13 +27,13 @@ fn maintain_audit(batch: Option<i32>) -> Result<JsonB, ErrorReport> {
     if !(1..=1_000_000).contains(&batch) {
         return Err(CrmError::invalid("batch", "must be between 1 and 1000000").into());
     }
-    let made = partitions::make_missing()?;
     let placed = place_all()?;
     let (transactions, entries) = prune_all(batch)?;
-    let dropped = partitions::drop_empty()?;
+    let partitions = partitions::keep_up()?;
     Ok(JsonB(json!({
-        "partitions_made": made,
-        "partitions_dropped": dropped,
+        "partitions_made": partitions.made,
+        "partitions_dropped": partitions.dropped,
+        "partitions_postponed": partitions.postponed,
         "transactions_chained": placed,
         "transactions_pruned": transactions,
         "entries_pruned": entries,

@@ -1,7 +1,6 @@
 //! SPI helpers: prepared once per backend, and read-only where they read.
 
 pub mod append;
-mod attempt;
 pub mod catalog;
 pub mod locks;
 pub mod memory;
@@ -21,7 +20,6 @@ use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiTupleTable};
 use pgrx::{PgBuiltInOids, pg_sys};
 
 use crate::error::{CrmError, Result};
-pub use attempt::attempt;
 use rows::Plan;
 pub use rows::{Row, Rows};
 

@@ -6,23 +6,29 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
-use crate::error::{Result, sqlstate};
+use crate::error::{CrmError, Result, sqlstate};
 
 /// Classes of errors that say nothing of what was tried: somebody else was in the way, or the server has a problem.
 const OTHERS: [&str; 5] = ["40", "53", "57", "58", "F0"];
 
 /// Runs something in a savepoint, to which it is rolled back where it fails; then gives why, in words.
 pub fn attempt<R>(run: impl FnOnce() -> Result<R>) -> Result<Result<R, String>> {
-    let savepoint = Savepoint::begin();
-    match caught(run) {
-        Ok(result) => {
-            savepoint.release();
-            Ok(Ok(result))
-        }
-        Err(reason) => {
-            savepoint.roll_back();
-            Ok(Err(reason))
-        }
+    Ok(within(run).map_err(|failure| failure.words(says_nothing)))
+}
+
+/// The same where every failure is an answer, whatever it is; to be cancelled is none. Not while parallel workers run.
+pub fn probe<R>(run: impl FnOnce() -> Result<R>) -> Result<R, String> {
+    within(run).map_err(|failure| failure.words(|code| code == PgSqlErrorCode::ERRCODE_QUERY_CANCELED))
+}
+
+/// The same for what does not wait for locks longer than the setting `lock_timeout` says: `None` where it would have to. No other
+/// failure is an answer.
+pub fn unless_locked<R>(run: impl FnOnce() -> Result<R>) -> Result<Option<R>> {
+    match within(run) {
+        Ok(result) => Ok(Some(result)),
+        Err(failure) if failure.code() == Some(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE) => Ok(None),
+        Err(Failure::Told(error)) => Err(error),
+        Err(Failure::Raised(error)) => error.rethrow(),
     }
 }
 
@@ -43,21 +49,54 @@ pub fn kept_if<R>(run: impl FnOnce() -> Result<R>, is_good: impl FnOnce(&R) -> b
     Ok(result)
 }
 
-fn caught<R>(run: impl FnOnce() -> Result<R>) -> Result<R, String> {
-    PgTryBuilder::new(AssertUnwindSafe(|| run().map_err(|error| ErrorReport::from(error).message().to_owned())))
-        .catch_others(|error| {
-            let report = match &error {
-                CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => report,
-                CaughtError::RustPanic { .. } => error.rethrow(),
-            };
-            // The first two characters of an SQLSTATE.
-            let class = report.sql_error_code() as i32 & 0xfff;
-            if OTHERS.iter().any(|other| sqlstate(other) == class) {
-                error.rethrow();
+fn within<R>(run: impl FnOnce() -> Result<R>) -> Result<R, Failure> {
+    let savepoint = Savepoint::begin();
+    let outcome = PgTryBuilder::new(AssertUnwindSafe(|| run().map_err(Failure::Told)))
+        .catch_others(|error| Err(Failure::Raised(error)))
+        .execute();
+    match outcome {
+        Ok(_) => savepoint.release(),
+        Err(_) => savepoint.roll_back(),
+    }
+    outcome
+}
+
+/// Why something failed.
+enum Failure {
+    /// By the CRM's own word.
+    Told(CrmError),
+    Raised(CaughtError),
+}
+
+impl Failure {
+    /// Of an error that was raised; a panic has none.
+    fn code(&self) -> Option<PgSqlErrorCode> {
+        match self {
+            Self::Raised(CaughtError::PostgresError(report) | CaughtError::ErrorReport(report)) => {
+                Some(report.sql_error_code())
             }
-            Err(report.message().to_owned())
-        })
-        .execute()
+            _ => None,
+        }
+    }
+
+    /// Raises again what is no answer: a panic, and errors with these codes.
+    fn words(self, is_no_answer: fn(PgSqlErrorCode) -> bool) -> String {
+        match self {
+            Self::Told(error) => ErrorReport::from(error).message().to_owned(),
+            Self::Raised(CaughtError::PostgresError(report) | CaughtError::ErrorReport(report))
+                if !is_no_answer(report.sql_error_code()) =>
+            {
+                report.message().to_owned()
+            }
+            Self::Raised(error) => error.rethrow(),
+        }
+    }
+}
+
+fn says_nothing(code: PgSqlErrorCode) -> bool {
+    // The first two characters of an SQLSTATE.
+    let class = code as i32 & 0xfff;
+    OTHERS.iter().any(|other| sqlstate(other) == class)
 }
 
 struct Savepoint {

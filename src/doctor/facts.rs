@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::declared::Declared;
 use super::version;
-use crate::db;
+use crate::db::{self, savepoint};
 use crate::deployment;
 use crate::error::Result;
 use crate::schema;
@@ -25,7 +25,7 @@ pub fn collect() -> Result<Value> {
     Ok(json!({
         "library": versions.library,
         "advice": versions.advice(),
-        "bound": db::attempt(deployment::is_bound).unwrap_or(false),
+        "bound": savepoint::probe(deployment::is_bound).unwrap_or(false),
         "catalog": versions.extension,
         "catalog_state": version::of_catalog(&versions),
         "schema": versions.tables,

@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 use serde_json::json;
 
 use super::version;
-use crate::db;
+use crate::db::{self, savepoint};
 use crate::deployment;
 use crate::error::Result;
 use crate::identity::answer;
@@ -16,9 +16,9 @@ use crate::upgrade::versions::versions;
 
 #[pg_extern(sql = false)]
 fn health() -> JsonB {
-    let versions = db::attempt(versions).ok();
+    let versions = savepoint::probe(versions).ok();
     let schema = versions.as_ref().map_or("missing", version::of_tables);
-    let signs = exists(c"signing_keys") && db::attempt(has_signing_key) == Ok(true);
+    let signs = exists(c"signing_keys") && savepoint::probe(has_signing_key) == Ok(true);
     let writable = is_writable();
     let status = match (schema, signs) {
         ("ok", true) if writable => "ok",
@@ -55,7 +55,7 @@ fn exists(table: &CStr) -> bool {
 
 /// A copy delivers nothing: see `crm.bind_deployment`.
 fn is_bound() -> bool {
-    exists(c"deployments") && db::attempt(deployment::is_bound) == Ok(true)
+    exists(c"deployments") && savepoint::probe(deployment::is_bound) == Ok(true)
 }
 
 fn has_signing_key() -> Result<bool> {

@@ -10,7 +10,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::Value;
 
-use crate::db;
+use crate::db::{self, savepoint};
 use crate::error::Result;
 use crate::gucs;
 
@@ -99,12 +99,13 @@ fn doctor() -> Result<
 
 fn examine() -> Vec<(&'static str, Finding)> {
     let mut found = vec![];
-    let facts = db::attempt(facts::collect).unwrap_or_else(|problem| {
+    let facts = savepoint::probe(facts::collect).unwrap_or_else(|problem| {
         found.push(("doctor", Finding::unknown(problem)));
         Value::Null
     });
     for (name, query) in CHECKS {
-        let findings = db::attempt(|| run(query, &facts)).unwrap_or_else(|problem| vec![Finding::unknown(problem)]);
+        let findings =
+            savepoint::probe(|| run(query, &facts)).unwrap_or_else(|problem| vec![Finding::unknown(problem)]);
         found.extend(findings.into_iter().map(|finding| (*name, finding)));
     }
     found.sort_by_key(|(_, finding)| finding.rank());

@@ -129,8 +129,27 @@ is 'and history goes on' "$(verified)" 'true 0 {}'
 partitions() { sql crm -c "select string_agg(c.relname, ' ' order by c.relname) from pg_inherits join pg_class as c on c.oid = inhrelid where inhparent = 'crm.audit_log'::regclass"; }
 month() { date -u -d "$(date -u +%Y-%m-01) $1 months" +audit_log_%Y_%m; }
 is 'there are partitions for this month and three to come' "$(partitions)" "$(month +0) $(month +1) $(month +2) $(month +3) audit_log_before audit_log_later"
-sql crm -c "alter table crm.audit_log detach partition crm_private.audit_log_later" -c "drop table crm_private.audit_log_later, crm_private.$(month +3), crm_private.$(month +2)"
-sql crm -c "create table crm_private.audit_log_later partition of crm.audit_log for values from ('$(date -u -d "$(date -u +%Y-%m-01) +2 months" +%Y-%m-01) 00:00:00+00') to (maxvalue)" -c 'alter table crm_private.audit_log_later add primary key (org_id, id)' -c 'alter table crm_private.audit_log_later owner to crm_owner'
+
+first_of() { date -u -d "$(date -u +%Y-%m-01) $1 months" '+%Y-%m-01 00:00:00+00'; }
+# partition NAME FROM TO
+partition() {
+    echo "create table crm_private.$1 partition of crm.audit_log for values from ($2) to ($3);"
+    echo "alter table crm_private.$1 add constraint $1_pkey primary key (org_id, id), owner to crm_owner;"
+}
+# rebuild FIRST LAST: partitions of the months from the one to the other, counted from this one, and the same rows.
+rebuild() {
+    local at
+    {
+        echo 'create temp table kept as table crm.audit_log; set session_replication_role = replica;'
+        echo "do \$\$ declare p regclass; begin for p in select inhrelid::regclass from pg_inherits where inhparent = 'crm.audit_log'::regclass loop execute format('drop table %s', p); end loop; end \$\$;"
+        partition audit_log_before minvalue "'$(first_of "$1")'"
+        for ((at = $1; at <= $2; at++)); do partition "$(month "$at")" "'$(first_of "$at")'" "'$(first_of $((at + 1)))'"; done
+        partition audit_log_later "'$(first_of $(($2 + 1)))'" maxvalue
+        echo 'insert into crm.audit_log table kept;'
+    } | sql crm
+}
+
+rebuild 0 1
 is 'what is missing is made' "$(sql crm -c "select crm.maintain_audit() ->> 'partitions_made'")" 2
 is 'they are as they were' "$(partitions)" "$(month +0) $(month +1) $(month +2) $(month +3) audit_log_before audit_log_later"
 is 'and made once' "$(sql crm -c "select crm.maintain_audit() ->> 'partitions_made'")" 0
@@ -138,5 +157,87 @@ is 'their owner is the tables'"'" "$(sql crm -c "select distinct relowner::regro
 is 'nobody else has rights' "$(sql crm -c "select distinct a.grantee::regrole from pg_class cross join lateral aclexplode(relacl) as a where relname like 'audit\_log\_%' and relkind = 'r' order by 1")" $'crm_owner\ncrm_backup'
 as_owner "insert into crm.tasks (title) values ('in its place')"
 is 'the chain is valid' "$(verified)" 'true 0 {}'
+
+# ---------------------------------------------------------------------------------------------- while others work
+
+# hold STATEMENTS / release: what another session does, and that it commits.
+hold() {
+    exec {held}> >(sql crm >"$work/held" 2>&1)
+    holder=$!
+    say "begin; $1; select 'held';" >&"$held"
+    until grep -qs held "$work/held"; do kill -0 "$holder" && sleep 0.05; done
+}
+release() {
+    say 'commit;' >&"$held"
+    exec {held}>&-
+    wait "$holder"
+}
+# maintain: in the background; goes on when it waits for somebody or has ended.
+maintain() {
+    sql crm -c 'select crm.maintain_audit()' >"$work/report" &
+    maintenance=$!
+    while [[ -e /proc/$maintenance && $(sql crm -c "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query = 'select crm.maintain_audit()'") == 0 ]]; do
+        sleep 0.02
+    done
+}
+# reported FIELD…: of the maintenance, when it has ended.
+reported() {
+    local field fields=()
+    wait_gone "$maintenance" 60
+    for field in "$@"; do fields+=("'$(<"$work/report")'::jsonb ->> '$field'"); done
+    (IFS=,; sql crm -c "select concat_ws(' ', ${fields[*]})")
+}
+
+rebuild 0 2
+sql crm -c "select crm.set_plan_override('$org', 'history_days', maximum => 0, reason => 'test')" >/dev/null
+for title in one two three; do as_owner "insert into crm.tasks (title) values ('$title')"; done
+hold "select from crm.audit_log where org_id = '$org' order by id limit 1 for update"
+maintain
+works 'while it prunes, contacts and organizations are made' sql crm -c "set lock_timeout = '2s'" \
+    -c "insert into crm.contacts (org_id, first_name, last_name) values ('$org', 'Not', 'Waiting')" -c "insert into crm.organizations (name, slug) values ('Not waiting', 'not-waiting')"
+release
+is 'then it makes the partition that is missing' "$(reported partitions_made partitions_postponed)" '1 false'
+
+rebuild 0 2
+for title in one two three; do as_owner "insert into crm.tasks (title) values ('$title')"; done
+hold 'select count(*) from crm.audit_log'
+maintain
+is 'it waits shortly for who reads' "$(reported partitions_made partitions_postponed)" '0 true'
+is 'and prunes all the same' "$(($(reported transactions_pruned) > 0))" 1
+release
+hold "update crm.organizations set name = name where id = '$org'"
+maintain
+is 'so it does for who changes an organization' "$(reported partitions_made partitions_postponed)" '0 true'
+release
+maintain
+is 'the next time it makes the partition' "$(reported partitions_made partitions_postponed)" '1 false'
+sql crm -c "select crm.remove_plan_override('$org', 'history_days')" >/dev/null
+
+rebuild -2 3
+hold "set local session_replication_role = replica; insert into crm_private.$(month -1) select org_id, gen_random_uuid(), created_at - interval '1 month', action, entity, record_id, changed, before, after, actor_id, impersonator_id,
+    api_key_id, database_role, login_role, request_id, address, user_agent, application, transaction_id, erased_at from crm_private.$(month +0) where org_id = '$org' limit 1"
+maintain
+release
+wait "$maintenance"
+is 'of a month that is over, a late entry is kept' "$(sql crm -c "select count(*) from crm_private.$(month -1)")" 1
+sql crm -c 'set session_replication_role = replica' -c "delete from crm_private.$(month -1)"
+maintain
+wait "$maintenance"
+is 'those that are over and empty are dropped' "$(partitions)" "$(month +0) $(month +1) $(month +2) $(month +3) audit_log_before audit_log_later"
+is 'the chain is valid' "$(verified)" 'true 0 {}'
+
+# ---------------------------------------------------------------------------------------------- when it was not called for long
+
+rebuild -2 -2
+is 'what is written later than all months finds its place' "$(sql crm -c 'select count(*) > 0 from crm_private.audit_log_later')" t
+maintain
+is 'the months to come are made' "$(reported partitions_made partitions_postponed)" '3 false'
+is 'the months since are one partition' "$(partitions)" "$(tr ' ' '\n' <<<"$(month -1)_$(month +0 | tail -c 8) $(month +1) $(month +2) $(month +3) audit_log_before audit_log_later" | sort | paste -sd ' ')"
+is 'the chain is valid' "$(verified)" 'true 0 {}'
+rebuild 0 0
+sql crm -c 'set session_replication_role = replica' -c 'create temp table ahead as table crm_private.'"$(month +0)" -c "update ahead set id = gen_random_uuid(), created_at = created_at + interval '2 months'" -c 'insert into crm.audit_log table ahead'
+maintain
+is 'entries of a time to come stay where they are' "$(reported partitions_made partitions_postponed)" '0 false'
+is 'until then' "$(sql crm -c 'select count(*) > 0 from crm_private.audit_log_later')" t
 
 finish
