@@ -34,11 +34,13 @@ create table crm.audit_log (
 ) partition by range (created_at);
 
 -- Clients may choose ids, so records of several tables can have one; hardly ever, so that the index does without the entity.
-create index audit_log_org_id_record_id_id_idx on crm.audit_log (org_id, record_id, id);
-create index audit_log_org_id_entity_created_at_id_idx on crm.audit_log (org_id, entity, created_at, id);
-create index audit_log_org_id_actor_id_created_at_id_idx on crm.audit_log (org_id, actor_id, created_at, id);
-create index audit_log_org_id_created_at_id_idx on crm.audit_log (org_id, created_at, id);
-create index audit_log_org_id_action_created_at_id_idx on crm.audit_log (org_id, action, created_at, id);
+-- No two entries have one key, so no index has anything to deduplicate. One looks for what somebody did, and not for what nobody did.
+create index audit_log_org_id_record_id_id_idx on crm.audit_log (org_id, record_id, id) with (deduplicate_items = off);
+create index audit_log_org_id_entity_created_at_id_idx on crm.audit_log (org_id, entity, created_at, id) with (deduplicate_items = off);
+create index audit_log_org_id_actor_id_created_at_id_idx on crm.audit_log (org_id, actor_id, created_at, id)
+    with (deduplicate_items = off) where actor_id is not null;
+create index audit_log_org_id_created_at_id_idx on crm.audit_log (org_id, created_at, id) with (deduplicate_items = off);
+create index audit_log_org_id_action_created_at_id_idx on crm.audit_log (org_id, action, created_at, id) with (deduplicate_items = off);
 
 create trigger _300_append_only before insert or update or delete on crm.audit_log
     for each row execute function crm_private.append_only();

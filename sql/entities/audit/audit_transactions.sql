@@ -19,8 +19,8 @@ create table crm.audit_transactions (
     constraint audit_transactions_hash_check check ((hash is null) = (position is null))
 );
 
-create index audit_transactions_org_id_created_at_id_idx on crm.audit_transactions (org_id, created_at, id);
-create index audit_transactions_org_id_request_id_idx on crm.audit_transactions (org_id, request_id);
+create index audit_transactions_org_id_created_at_id_idx on crm.audit_transactions (org_id, created_at, id) with (deduplicate_items = off);
+create index audit_transactions_org_id_request_id_idx on crm.audit_transactions (org_id, request_id) where request_id is not null;
 
 create trigger _300_append_only before insert or update or delete on crm.audit_transactions
     for each row execute function crm_private.append_only();
