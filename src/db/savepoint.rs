@@ -12,8 +12,8 @@ use crate::error::{CrmError, Result, sqlstate};
 const OTHERS: [&str; 5] = ["40", "53", "57", "58", "F0"];
 
 /// Runs something in a savepoint, to which it is rolled back where it fails; then gives why, in words.
-pub fn attempt<R>(run: impl FnOnce() -> Result<R>) -> Result<Result<R, String>> {
-    Ok(within(run).map_err(|failure| failure.words(says_nothing)))
+pub fn attempt<R>(run: impl FnOnce() -> Result<R>) -> Result<R, String> {
+    within(run).map_err(|failure| failure.words(says_nothing))
 }
 
 /// The same where every failure is an answer, whatever it is; to be cancelled is none. Not while parallel workers run.

@@ -156,7 +156,7 @@ pub fn each<T>(items: &[T], run: &mut dyn FnMut(&[T]) -> Result<()>, failed: &mu
     pgrx::check_for_interrupts!();
     match items {
         [] => Ok(()),
-        _ => match (savepoint::attempt(|| run(items))?, items) {
+        _ => match (savepoint::attempt(|| run(items)), items) {
             (Ok(()), _) => Ok(()),
             (Err(reason), [item]) => {
                 failed(item, reason);
