@@ -11,8 +11,9 @@ create table crm.audit_log (
     org_id uuid not null,
     id uuid not null,
     created_at timestamptz not null,
-    action text not null,
-    entity text not null,
+    -- Every insertion compares them on its way through the indexes: by bytes, not by the rules of a language.
+    action text collate "C" not null,
+    entity text collate "C" not null,
     record_id uuid not null,
     changed text[],
     before json,
