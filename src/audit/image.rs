@@ -62,6 +62,12 @@ enum Kind {
     Int8,
     Text,
     Uuid,
+    Formatted(Format),
+}
+
+/// What the server writes.
+#[derive(Clone, Copy)]
+enum Format {
     /// The type.
     Time(pg_sys::Oid),
     Array,
@@ -157,22 +163,23 @@ fn kind_of(of_type: pg_sys::Oid) -> Kind {
         pg_sys::getTypeOutputInfo(base, &mut output, &mut is_varlena);
         base
     };
-    match base {
-        pg_sys::BOOLOID => Kind::Bool,
-        pg_sys::INT2OID => Kind::Int2,
-        pg_sys::INT4OID => Kind::Int4,
-        pg_sys::INT8OID => Kind::Int8,
-        pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID => Kind::Text,
-        pg_sys::UUIDOID => Kind::Uuid,
-        pg_sys::TIMESTAMPTZOID | pg_sys::TIMESTAMPOID | pg_sys::DATEOID => Kind::Time(base),
-        pg_sys::JSONOID | pg_sys::JSONBOID => Kind::Json(output),
-        pg_sys::FLOAT4OID | pg_sys::FLOAT8OID | pg_sys::NUMERICOID => Kind::Number(output),
+    let format = match base {
+        pg_sys::BOOLOID => return Kind::Bool,
+        pg_sys::INT2OID => return Kind::Int2,
+        pg_sys::INT4OID => return Kind::Int4,
+        pg_sys::INT8OID => return Kind::Int8,
+        pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID => return Kind::Text,
+        pg_sys::UUIDOID => return Kind::Uuid,
+        pg_sys::TIMESTAMPTZOID | pg_sys::TIMESTAMPOID | pg_sys::DATEOID => Format::Time(base),
+        pg_sys::JSONOID | pg_sys::JSONBOID => Format::Json(output),
+        pg_sys::FLOAT4OID | pg_sys::FLOAT8OID | pg_sys::NUMERICOID => Format::Number(output),
         // SAFETY: as above.
-        _ if unsafe { pg_sys::get_element_type(base) } != pg_sys::InvalidOid => Kind::Array,
+        _ if unsafe { pg_sys::get_element_type(base) } != pg_sys::InvalidOid => Format::Array,
         // SAFETY: as above.
-        _ if unsafe { pg_sys::type_is_rowtype(base) } => Kind::Composite,
-        _ => Kind::Other(output),
-    }
+        _ if unsafe { pg_sys::type_is_rowtype(base) } => Format::Composite,
+        _ => Format::Other(output),
+    };
+    Kind::Formatted(format)
 }
 
 type Slot = *mut pg_sys::TupleTableSlot;
@@ -256,7 +263,6 @@ impl Column {
 ///
 /// A slot with a row of the table, all columns taken out.
 pub unsafe fn whole(shape: &Shape, slot: Slot, into: &mut Vec<u8>) {
-    let _plain = Plain::begin();
     into.clear();
     into.push(b'{');
     for column in shape.columns.iter().filter(|column| column.is_open()) {
@@ -282,7 +288,6 @@ pub unsafe fn difference<'a>(
     before: &mut Vec<u8>,
     after: &mut Vec<u8>,
 ) -> Vec<&'a str> {
-    let _plain = Plain::begin();
     let mut changed = vec![];
     for into in [&mut *before, &mut *after] {
         into.clear();
@@ -334,6 +339,21 @@ impl Kind {
                     let id = Uuid::from_bytes_ref(&*value.cast_mut_ptr::<uuid::Bytes>());
                     quote(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()), into);
                 }
+                Self::Formatted(format) => format.write(value, into),
+            }
+        }
+    }
+}
+
+impl Format {
+    /// # Safety
+    ///
+    /// A value of this kind that is not NULL.
+    unsafe fn write(self, value: pg_sys::Datum, into: &mut Vec<u8>) {
+        let _plain = Plain::begin();
+        // SAFETY: by the caller.
+        unsafe {
+            match self {
                 Self::Time(of_type) => {
                     let mut buffer = [0; pg_sys::MAXDATELEN as usize + 1];
                     pg_sys::JsonEncodeDateTime(buffer.as_mut_ptr(), value, of_type, std::ptr::null());

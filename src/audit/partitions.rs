@@ -1,5 +1,7 @@
 //! Makes the partitions of `crm.audit_log`: one for each month, `…_before` and `…_later` for the rest of all time.
 
+use std::time::{Duration, Instant};
+
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -35,7 +37,7 @@ pub struct Changes {
 
 #[pg_extern(sql = false)]
 fn make_audit_partitions() -> Result<i32, ErrorReport> {
-    Ok(db::as_owner_of(c"crm", c"audit_log", make_missing)?)
+    Ok(db::as_owner_of(c"crm", c"audit_log", || make_missing(&Locks { until: None }))?)
 }
 
 /// Makes those of the months to come, and drops those that are over and empty. The last that a transaction does: its locks, for
@@ -43,9 +45,9 @@ fn make_audit_partitions() -> Result<i32, ErrorReport> {
 pub fn keep_up() -> Result<Changes> {
     let changed = savepoint::unless_locked(|| {
         db::confined(|| {
-            wait_shortly()?;
+            let locks = Locks { until: Some(Instant::now() + WAIT) };
             db::as_owner_of(c"crm", c"audit_log", || {
-                Ok(Changes { made: make_missing()?, dropped: drop_empty()?, postponed: false })
+                Ok(Changes { made: make_missing(&locks)?, dropped: drop_empty(&locks)?, postponed: false })
             })
         })
     })?;
@@ -55,44 +57,56 @@ pub fn keep_up() -> Result<Changes> {
     }))
 }
 
-/// Who reads the log holds this up, and everybody else behind it. Shorter than `deadlock_timeout`: where two wait for each other,
-/// it is not the other one that fails.
-fn wait_shortly() -> Result<()> {
-    db::run("set local lock_timeout = '500ms'")
+/// Who reads the log holds this up, and everybody else behind it: so long for all locks together. Shorter than `deadlock_timeout`, so
+/// that where two wait for each other, it is not the other one that fails.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// The locks that partitions are made and dropped under.
+struct Locks {
+    until: Option<Instant>,
 }
 
-/// Against other maintenance, and before anything is done: as who changes an organization does, first the organizations, then
-/// their history. A foreign key is checked meanwhile.
-fn lock() -> Result<()> {
-    db::run(
-        "lock table crm.organizations in share row exclusive mode;
-         lock table only crm.audit_log in access exclusive mode",
-    )
+impl Locks {
+    /// Against other maintenance, and before anything is done: as who changes an organization does, first the organizations, then
+    /// their history. A foreign key is checked meanwhile.
+    fn all(&self) -> Result<()> {
+        self.take("crm.organizations in share row exclusive mode")?;
+        self.take("only crm.audit_log in access exclusive mode")
+    }
+
+    /// Rows of transactions that are not over would be overlooked.
+    fn partition(&self, partition: &str) -> Result<()> {
+        self.take(&format!("crm_private.{partition} in access exclusive mode"))
+    }
+
+    fn take(&self, lock: &str) -> Result<()> {
+        if let Some(until) = self.until {
+            // 0 would be for ever.
+            let left = until.saturating_duration_since(Instant::now()).as_millis().max(1);
+            db::run(&format!("set local lock_timeout = '{left}ms'"))?;
+        }
+        db::run(&format!("lock table {lock}"))
+    }
 }
 
-/// Rows of transactions that are not over would be overlooked.
-fn lock_partition(partition: &str) -> Result<()> {
-    db::run(&format!("lock table crm_private.{partition} in access exclusive mode"))
-}
-
-fn make_missing() -> Result<i32> {
+fn make_missing(locks: &Locks) -> Result<i32> {
     if months_after(last_month()?.as_deref())?.is_empty() {
         return Ok(0);
     }
-    lock()?;
+    locks.all()?;
     let last = last_month()?;
-    make(last.as_deref(), &months_after(last.as_deref())?)
+    make(locks, last.as_deref(), &months_after(last.as_deref())?)
 }
 
 /// What is later than all months makes room for them. If it has rows by now, it stays as the partition of the time since, to the
 /// end of this month; if it has rows of a time to come, because the clock was wrong, it stays what it is until then.
-fn make(last: Option<&str>, months: &[Month]) -> Result<i32> {
+fn make(locks: &Locks, last: Option<&str>, months: &[Month]) -> Result<i32> {
     let (Some(first), Some(until)) = (months.first(), months.last()) else { return Ok(0) };
     let mut made = months;
     if last.is_none() {
         db::run(&partition(BEFORE, "minvalue", &quoted(&first.from)))?;
     } else {
-        lock_partition(LATER)?;
+        locks.partition(LATER)?;
         let (begun, to_come) = months.split_at(months.len().saturating_sub(AHEAD as usize));
         if let Some(next) = to_come.first()
             && has_rows_since(LATER, &next.from)?
@@ -115,10 +129,10 @@ fn make(last: Option<&str>, months: &[Month]) -> Result<i32> {
 }
 
 /// Drops the oldest months that have no entries any more; gives how many. What lies before the rest of them is one partition.
-fn drop_empty() -> Result<i32> {
+fn drop_empty(locks: &Locks) -> Result<i32> {
     let mut dropped = 0;
     while let Some((name, to)) = oldest_ended()?
-        && are_empty_for_good([&format!("audit_log_{name}"), BEFORE])?
+        && are_empty_for_good(locks, [&format!("audit_log_{name}"), BEFORE])?
     {
         db::run(&format!(
             "drop table crm_private.audit_log_{name}, crm_private.{BEFORE}; {}",
@@ -130,14 +144,14 @@ fn drop_empty() -> Result<i32> {
 }
 
 /// A transaction writes to the month that it began in, however late it ends.
-fn are_empty_for_good(partitions: [&str; 2]) -> Result<bool> {
+fn are_empty_for_good(locks: &Locks, partitions: [&str; 2]) -> Result<bool> {
     let are_empty = || Ok(!has_rows(partitions[0])? && !has_rows(partitions[1])?);
     if !are_empty()? {
         return Ok(false);
     }
-    lock()?;
+    locks.all()?;
     for partition in partitions {
-        lock_partition(partition)?;
+        locks.partition(partition)?;
     }
     are_empty()
 }

@@ -35,9 +35,12 @@ impl Appender {
         // SAFETY: an open relation.
         let table = unsafe { (*relation).rd_id.to_u32() };
         let known = KNOWN.with_borrow_mut(|known| known.remove(&table));
-        let mut target = match known.filter(|target| target.is_of(columns)) {
-            Some(target) => target,
-            None => Target::of(relation, columns)?,
+        let mut target = match known {
+            Some(target) if target.is_of(columns) => target,
+            outdated => {
+                outdated.into_iter().for_each(Target::delete);
+                Target::of(relation, columns)?
+            }
         };
         target.open(relation);
         Ok(Self { relation, target, used: 0 })
@@ -73,6 +76,8 @@ impl Appender {
         // SAFETY: filled slots of this table and its open indexes.
         unsafe {
             let command = pg_sys::GetCurrentCommandId(true);
+            // What is stored out of line leaves its remains in the current memory.
+            let before = pg_sys::MemoryContextSwitchTo(self.target.batch);
             pg_sys::table_multi_insert(
                 self.relation,
                 slots.as_mut_ptr(),
@@ -81,6 +86,7 @@ impl Appender {
                 0,
                 std::ptr::null_mut(),
             );
+            pg_sys::MemoryContextSwitchTo(before);
             for &mut slot in slots {
                 insert_into_indexes(self.target.result, slot, self.target.state);
                 pg_sys::ExecClearTuple(slot);
@@ -133,6 +139,8 @@ struct Target {
 
 impl Target {
     fn of(relation: pg_sys::Relation, names: &'static [&'static str]) -> Result<Self> {
+        // Before anything is asked: what is altered meanwhile is looked at again the next time.
+        let generation = catalog::generation();
         let columns = places(relation, names)?;
         // SAFETY: an open relation.
         unsafe {
@@ -143,7 +151,7 @@ impl Target {
             pg_sys::InitResultRelInfo(result, relation, 0, std::ptr::null_mut(), 0);
             pg_sys::ExecOpenIndices(result, false);
             let mut target = Self {
-                generation: catalog::generation(),
+                generation,
                 names,
                 columns,
                 indexes: vec![],
@@ -220,12 +228,20 @@ impl Target {
     }
 }
 
+impl Target {
+    /// One that is not open.
+    fn delete(mut self) {
+        // SAFETY: a living context that nobody else knows, and that is not current.
+        unsafe { pg_sys::MemoryContextDelete(std::mem::replace(&mut self.memory, std::ptr::null_mut())) };
+    }
+}
+
 impl Drop for Target {
     /// Not at once: where an error passes through, what is current may lie in it.
     fn drop(&mut self) {
-        // SAFETY: a living context that nobody else knows.
+        // SAFETY: a living context that nobody else knows, if it was not deleted.
         unsafe {
-            if !pg_sys::TopTransactionContext.is_null() {
+            if !self.memory.is_null() && !pg_sys::TopTransactionContext.is_null() {
                 pg_sys::MemoryContextSetParent(self.memory, pg_sys::TopTransactionContext);
             }
         }

@@ -8,25 +8,32 @@ use pgrx::pg_sys;
 
 use crate::error::Result;
 
-const SETTINGS: [(&CStr, &CStr); 4] = [
+const SETTINGS: [(&CStr, &CStr); 5] = [
     (c"timezone", c"UTC"),
     (c"datestyle", c"ISO, YMD"),
     (c"intervalstyle", c"postgres"),
     (c"extra_float_digits", c"3"),
+    (c"bytea_output", c"hex"),
 ];
 const DIGITS: c_int = 3;
+const HEX: c_int = 1;
+
+unsafe extern "C" {
+    static mut bytea_output: c_int;
+}
 
 thread_local! {
     static UTC: Cell<*mut pg_sys::pg_tz> = const { Cell::new(std::ptr::null_mut()) };
 }
 
-/// While this lives, output functions write plainly. Only around them: settings and what goes by them differ meanwhile. To set them
-/// properly would cost more than writing a row.
+/// While this lives, output functions write plainly. Only around one of them: settings and what goes by them differ meanwhile, and a
+/// cast of the DBA's own may set them anew. To set them properly would cost more than writing a row.
 pub struct Plain {
     zone: *mut pg_sys::pg_tz,
     dates: c_int,
     intervals: c_int,
     digits: c_int,
+    bytes: c_int,
 }
 
 impl Plain {
@@ -41,6 +48,7 @@ impl Plain {
                 dates: (&raw mut pg_sys::DateStyle).replace(pg_sys::USE_ISO_DATES as c_int),
                 intervals: (&raw mut pg_sys::IntervalStyle).replace(pg_sys::INTSTYLE_POSTGRES as c_int),
                 digits: (&raw mut pg_sys::extra_float_digits).replace(DIGITS),
+                bytes: (&raw mut bytea_output).replace(HEX),
             }
         }
     }
@@ -54,6 +62,7 @@ impl Drop for Plain {
             pg_sys::DateStyle = self.dates;
             pg_sys::IntervalStyle = self.intervals;
             pg_sys::extra_float_digits = self.digits;
+            bytea_output = self.bytes;
         }
     }
 }

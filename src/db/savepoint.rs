@@ -21,12 +21,12 @@ pub fn probe<R>(run: impl FnOnce() -> Result<R>) -> Result<R, String> {
     within(run).map_err(|failure| failure.words(|code| code == PgSqlErrorCode::ERRCODE_QUERY_CANCELED))
 }
 
-/// The same for what does not wait for locks longer than the setting `lock_timeout` says: `None` where it would have to. No other
-/// failure is an answer.
+/// Runs something in a savepoint that waits for locks no longer than the setting `lock_timeout` says: `None` where it would have to.
+/// Every other failure stays one.
 pub fn unless_locked<R>(run: impl FnOnce() -> Result<R>) -> Result<Option<R>> {
     match within(run) {
         Ok(result) => Ok(Some(result)),
-        Err(failure) if failure.code() == Some(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE) => Ok(None),
+        Err(failure) if failure.code().is_some_and(is_of_locks) => Ok(None),
         Err(Failure::Told(error)) => Err(error),
         Err(Failure::Raised(error)) => error.rethrow(),
     }
@@ -91,6 +91,12 @@ impl Failure {
             Self::Raised(error) => error.rethrow(),
         }
     }
+}
+
+/// Where `deadlock_timeout` is the shorter one, it comes first.
+fn is_of_locks(code: PgSqlErrorCode) -> bool {
+    use PgSqlErrorCode::{ERRCODE_LOCK_NOT_AVAILABLE, ERRCODE_T_R_DEADLOCK_DETECTED};
+    [ERRCODE_LOCK_NOT_AVAILABLE, ERRCODE_T_R_DEADLOCK_DETECTED].contains(&code)
 }
 
 fn says_nothing(code: PgSqlErrorCode) -> bool {

@@ -112,6 +112,7 @@ fn changes(sight: &Sight, subject: &Subject, id: Uuid, before: Option<pgrx::Uuid
              request_id, application, transaction_id, changed, before::text, after::text
          from crm.audit_log
          where org_id = $1 and record_id = $2 and entity = $3 and ($4 is null or id < $4) and ($6 is null or id > $6)
+             and action in ('insert', 'update', 'delete')
          order by id desc limit $5",
         &types,
         &arguments,

@@ -184,20 +184,30 @@ select is(
 
 -- However the session writes values, history has them in one way.
 create type tests.service as (done timestamptz, took interval);
-alter table crm.vehicles add column times timestamptz[], add column service tests.service;
+create type tests.color as enum ('red');
+-- A cast of the DBA's own is asked for the elements of arrays, and may do what it likes.
+create function tests.as_json(tests.color) returns json language plpgsql set timezone = 'Asia/Tokyo' as $$
+begin
+    perform set_config('datestyle', 'German', true);
+    return '"red"';
+end
+$$;
+create cast (tests.color as json) with function tests.as_json(tests.color);
+alter table crm.vehicles add column times timestamptz[], add column service tests.service, add column colors tests.color[], add column seen timestamptz;
 create function tests.written(plate text) returns jsonb language sql as $$
     select after::jsonb - '{id,plate,created_at,updated_at}'::text[] from crm.audit_log where after ->> 'plate' = written.plate
 $$;
 create function tests.drive(plate text) returns void language sql as $$
-    insert into crm.vehicles (org_id, plate, speed, sold_on, during, times, service)
-    values (tests.org_id('Acme'), plate, 0.1::float8 + 0.2::float8, '2024-02-03', '["2024-02-03 04:05:06.7+00",)', '{2024-02-03 04:05:06+00}', row('2024-02-03 04:05:06+00', '-1 days +02:00:00'))
+    insert into crm.vehicles (org_id, plate, picture, colors, seen, speed, sold_on, during, times, service)
+    values (tests.org_id('Acme'), plate, decode('00ff41', 'hex'), '{red}', '2024-02-03 04:05:06+00', 0.1::float8 + 0.2::float8, '2024-02-03', '["2024-02-03 04:05:06.7+00",)', '{2024-02-03 04:05:06+00}', row('2024-02-03 04:05:06+00', '-1 days +02:00:00'))
 $$;
 select tests.drive('plain');
-select set_config(name, value, true) from (values ('timezone', 'Asia/Kolkata'), ('datestyle', 'German'), ('intervalstyle', 'sql_standard'), ('extra_float_digits', '-5')) as s (name, value) \g /dev/null
+select set_config(name, value, true) from (values ('timezone', 'Asia/Kolkata'), ('datestyle', 'German'), ('intervalstyle', 'sql_standard'), ('extra_float_digits', '-5'), ('bytea_output', 'escape')) as s (name, value) \g /dev/null
 select tests.drive('odd');
-select is((select array_agg(current_setting(name)) from unnest('{timezone,datestyle,intervalstyle,extra_float_digits}'::text[]) as name), '{Asia/Kolkata,"German, DMY",sql_standard,-5}', 'what the session likes stays');
-reset timezone; reset datestyle; reset intervalstyle; reset extra_float_digits;
+select is((select array_agg(current_setting(name)) from unnest('{timezone,datestyle,intervalstyle,extra_float_digits,bytea_output}'::text[]) as name), '{Asia/Kolkata,"German, DMY",sql_standard,-5,escape}', 'what the session likes stays');
+reset timezone; reset datestyle; reset intervalstyle; reset extra_float_digits; reset bytea_output;
 select is(tests.written('odd'), tests.written('plain'), 'values are written in one way');
+select is(tests.written('odd') ->> 'seen', '2024-02-03T04:05:06+00:00', 'whatever a cast of the DBA''s sets');
 select is(tests.written('odd') -> 'times', '["2024-02-03T04:05:06+00:00"]', 'times in UTC');
 select is(tests.written('odd') -> 'speed', '0.30000000000000004', 'numbers with all their digits');
 

@@ -95,6 +95,14 @@ reset session_replication_role;
 select tests.change('own unseen', 'sam', $$insert into crm.contacts (id, last_name) values (tests.id('unseen'), 'Own')$$);
 select is(tests.history('sam', 'unseen'), 'insert 1 sam', 'what went without a word is not the next record''s past');
 
+-- The note of an erasure names other records, too: it is for those who read all history.
+insert into tests.ids values ('forgotten', gen_random_uuid());
+select tests.change('forgotten', 'ann', $$insert into crm.contacts (id, last_name) values (tests.id('forgotten'), 'Forgotten')$$);
+select tests.said('ann', format('select crm.erase_person(''contacts'', %L)', tests.id('forgotten')));
+select is((select string_agg(action, ' ' order by id) from crm.audit_log where record_id = tests.id('forgotten')), 'insert delete erase', 'an erasure is noted');
+select is(tests.history(person, 'forgotten'), 'delete ann, insert ann', person || ' is told that the record was there, and not of the erasure')
+from unnest('{ann,viewer,alf}'::text[]) as person;
+
 -- What administers an organization is no record.
 select is(tests.said('ann', format('select %s(%L, %L%s)', call, name, tests.org_id('Acme'), rest)), '22023 entity: there is no such entity', call || ' of ' || name)
 from (values ('crm.record_history', ''), ('crm.record_at', ', now()'), ('crm.restore_record', ', 1')) as c (call, rest),
