@@ -1,6 +1,6 @@
 //! What became of the entries that were to be taken back.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use serde_json::{Value, json};
@@ -26,6 +26,8 @@ pub enum What {
 pub struct Outcome {
     pub subject: Rc<Subject>,
     pub id: Uuid,
+    /// The entry: of two the greater one is the later one.
+    pub entry: Uuid,
     pub action: Action,
     pub what: What,
     /// Those that stay as they are.
@@ -53,11 +55,11 @@ impl Outcome {
         })
     }
 
-    /// Whether in the end the record is as it was before; `added`: the records that were added by what is taken back.
-    pub fn is_back(&self, now: &HashMap<Uuid, Image>, added: &HashSet<Uuid>) -> bool {
+    /// Whether in the end the record is as it was before; `was_added`: what it was then is taken back, too.
+    fn is_back(&self, now: &HashMap<Uuid, Image>, was_added: bool) -> bool {
         match (self.action, now.get(&self.id), &self.before) {
             (Action::Insert, None, _) => true,
-            (_, None, _) if added.contains(&self.id) => true,
+            (_, None, _) if was_added => true,
             (Action::Update, Some(now), Some(before)) => {
                 before.0.iter().all(|(column, value)| holds(now, column, Some(value)))
             }
@@ -66,13 +68,31 @@ impl Outcome {
     }
 }
 
+/// The records that were added by what is taken back, and by which entry first: what became of them before that was another one's.
+struct Added(HashMap<(String, Uuid), Uuid>);
+
+impl Added {
+    fn by(outcomes: &[Outcome]) -> Self {
+        let mut first = HashMap::new();
+        for outcome in outcomes.iter().filter(|outcome| outcome.action == Action::Insert) {
+            let entry = first.entry((outcome.subject.entity.clone(), outcome.id)).or_insert(outcome.entry);
+            *entry = outcome.entry.min(*entry);
+        }
+        Self(first)
+    }
+
+    fn before(&self, outcome: &Outcome) -> bool {
+        let record = (outcome.subject.entity.clone(), outcome.id);
+        self.0.get(&record).is_some_and(|first| *first < outcome.entry)
+    }
+}
+
 /// What follows from other records may be as it was by now.
 pub fn settle(outcomes: &mut [Outcome], organization: Uuid) -> Result<()> {
-    let added = outcomes.iter().filter(|outcome| outcome.action == Action::Insert);
-    let added: HashSet<_> = added.map(|outcome| outcome.id).collect();
+    let added = Added::by(outcomes);
     let mut open: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (at, outcome) in outcomes.iter().enumerate() {
-        if outcome.what != What::Reversed && (outcome.action != Action::Delete || added.contains(&outcome.id)) {
+        if outcome.what != What::Reversed && (outcome.action != Action::Delete || added.before(outcome)) {
             open.entry(outcome.subject.entity.clone()).or_default().push(at);
         }
     }
@@ -82,7 +102,7 @@ pub fn settle(outcomes: &mut [Outcome], organization: Uuid) -> Result<()> {
         let now = images::current(&subject, organization, &ids)?;
         for at in places {
             let outcome = &mut outcomes[at];
-            if outcome.is_back(&now, &added) {
+            if outcome.is_back(&now, added.before(outcome)) {
                 outcome.what = What::Reversed;
                 outcome.columns.clear();
                 outcome.reason = None;

@@ -47,6 +47,13 @@ struct Restore {
     skipped: Vec<Value>,
 }
 
+/// What became of the parts of a record.
+struct Parts {
+    returned: Vec<Uuid>,
+    /// Why others are not there, or not as they were.
+    reasons: BTreeMap<Uuid, String>,
+}
+
 fn no_such_version() -> CrmError {
     CrmError::invalid("version", "history does not have this version of the record")
 }
@@ -149,14 +156,14 @@ impl Restore {
             let deleted = self.of_transaction(deletion, referrer, ids, "action = 'delete' and before ->>")?;
             let mut last = BTreeMap::new();
             deleted.into_iter().for_each(|entry| drop(last.insert(entry.record_id, entry)));
-            let there = images::current(&child, self.organization, &last.keys().copied().collect::<Vec<_>>())?;
             let (alone, along): (Vec<_>, Vec<_>) =
                 last.into_values().partition(|entry| child.is_writable && !entry.went_along_with(deletion));
-            let is_to_come = |entry: &&Entry| !entry.is_erased && !there.contains_key(&entry.record_id);
-            let to_come = |entries: &[Entry]| entries.iter().filter(is_to_come).cloned().collect::<Vec<_>>();
-            let mut found = self.insert_children(&child, to_come(&along), true)?;
-            self.check_whole(subject, deletion, &child, along.iter().all(|entry| found.contains(&entry.record_id)))?;
-            found.extend(self.insert_children(&child, to_come(&alone), false)?);
+            let Parts { returned: mut found, reasons } = self.insert_parts(&child, &along, true)?;
+            let missing = along.iter().find(|entry| !found.contains(&entry.record_id));
+            if let Some(part) = missing {
+                self.check_whole(subject, deletion, &child, part, reasons.get(&part.record_id))?;
+            }
+            found.extend(self.insert_parts(&child, &alone, false)?.returned);
             if !found.is_empty() {
                 returned.push((child, found));
             }
@@ -164,21 +171,50 @@ impl Restore {
         Ok(returned)
     }
 
-    /// Refuses a record that must not come back without parts that went along with it.
-    fn check_whole(&self, subject: &Subject, deletion: &Entry, child: &Subject, is_whole: bool) -> Result<()> {
-        let rule = billing::needs_all(&child.entity, &subject.entity, &deletion.before).filter(|_| !is_whole);
+    /// Refuses a record that must not come back without a part that went along with it; one that is missing for no other reason is
+    /// there.
+    fn check_whole(
+        &self,
+        subject: &Subject,
+        deletion: &Entry,
+        child: &Subject,
+        missing: &Entry,
+        reason: Option<&String>,
+    ) -> Result<()> {
+        let rule = billing::needs_all(&child.entity, &subject.entity, &deletion.before);
         let Some(rule) = rule else { return Ok(()) };
-        let reason = self.skipped.last().and_then(|skipped| skipped["reason"].as_str());
-        let message = reason.map_or(rule.clone(), |reason| format!("{rule}: {reason}"));
+        let reason = reason.map_or("it is there again", String::as_str);
+        let message = match sight::could_read(child, self.organization, missing)? {
+            true => format!("{rule}: {reason}"),
+            false => rule,
+        };
         Err(CrmError::InUse { message, hint: "See to it that all of them can come back.".into() })
     }
 
+    /// Parts that are not there, and why those of them do not come back of which that is certain.
+    fn away<'a>(&self, child: &Subject, parts: &'a [Entry]) -> Result<(Vec<&'a Entry>, BTreeMap<Uuid, String>)> {
+        let ids: Vec<_> = parts.iter().map(|part| part.record_id).collect();
+        let there = images::current(child, self.organization, &ids)?;
+        // Their ids were another record's meanwhile, whose past would be taken for theirs.
+        let changed = entries::changed_since(self.organization, &child.entity, parts, &[])?;
+        let away: Vec<_> = parts.iter().filter(|part| !there.contains_key(&part.record_id)).collect();
+        let mut reasons = BTreeMap::new();
+        for part in &away {
+            if changed.contains(&part.record_id) {
+                reasons.insert(part.record_id, "it changed since".into());
+            } else if part.is_erased {
+                reasons.insert(part.record_id, "what it was is erased from history".into());
+            }
+        }
+        Ok((away, reasons))
+    }
+
     /// `with_record`: they were deleted because their record was, not before it.
-    fn insert_children(&mut self, child: &Rc<Subject>, children: Vec<Entry>, with_record: bool) -> Result<Vec<Uuid>> {
-        let mut rows: Vec<_> =
-            children.iter().map(|entry| write::wanted(entry.record_id, entry.before.clone())).collect();
+    fn insert_parts(&mut self, child: &Rc<Subject>, parts: &[Entry], with_record: bool) -> Result<Parts> {
+        let (away, mut reasons) = self.away(child, parts)?;
+        let to_come = away.iter().filter(|entry| !reasons.contains_key(&entry.record_id));
+        let mut rows: Vec<_> = to_come.map(|entry| write::wanted(entry.record_id, entry.before.clone())).collect();
         let gone = without_the_gone(child, self.organization, &mut rows)?;
-        let mut reasons: BTreeMap<Uuid, String> = BTreeMap::new();
         for (row, (emptied, needed)) in rows.iter().zip(&gone) {
             let told = needed.iter().chain(emptied).next();
             told.map(|gone| reasons.insert(row.id, gone.reason()));
@@ -196,7 +232,7 @@ impl Restore {
             },
             &mut |row, reason| drop(reasons.insert(row.id, reason)),
         )?;
-        for entry in &children {
+        for entry in away {
             // What the caller could not read is not spoken of.
             if let Some(reason) = reasons.get(&entry.record_id)
                 && sight::could_read(child, organization, entry)?
@@ -204,7 +240,7 @@ impl Restore {
                 self.skip(&child.entity, entry.record_id, reason);
             }
         }
-        Ok(returned)
+        Ok(Parts { returned, reasons })
     }
 
     /// What the transaction let point nowhere because these records went.

@@ -10,6 +10,9 @@ use super::outcome::Outcome;
 use super::subject::Subject;
 use crate::crm::billing;
 
+/// Records that are not to come back, by their entities and ids, and why.
+pub type Withheld = HashMap<(String, Uuid), String>;
+
 #[derive(Default)]
 pub struct Returned {
     /// By their entities and ids: of what kind they are, and what deleted them.
@@ -67,13 +70,13 @@ impl Returned {
     }
 
     /// Records that should not have come back without what was lost, and why.
-    pub fn incomplete(&self) -> HashMap<Uuid, String> {
+    pub fn incomplete(&self) -> Withheld {
         let mut found = HashMap::new();
         for (subject, part, reason) in &self.lost {
             let record = self.record_of(subject, part, |deletion| part.went_along_with(deletion));
             let Some((record, deletion)) = record else { continue };
             if let Some(rule) = billing::needs_all(&subject.entity, &record.entity, &deletion.before) {
-                found.insert(deletion.record_id, format!("{rule}: {reason}"));
+                found.insert((record.entity.clone(), deletion.record_id), format!("{rule}: {reason}"));
             }
         }
         found

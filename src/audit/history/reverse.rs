@@ -9,7 +9,7 @@ use super::change::{Change, only_changed};
 use super::entries::{self, Action, Entry};
 use super::outcome::{Outcome, What, settle};
 use super::past::version;
-use super::returned::Returned;
+use super::returned::{Returned, Withheld};
 use super::subject::Subject;
 use super::write::{self, Gone, Wanted, without_the_gone};
 use super::{Image, images};
@@ -24,8 +24,7 @@ pub struct Reverse {
     own: Vec<Uuid>,
     outcomes: Vec<Outcome>,
     returned: Returned,
-    /// Records that are not to come back, and why.
-    withheld: HashMap<Uuid, String>,
+    withheld: Withheld,
     /// What waits for other records to come back: a record that goes is noted before what goes along with it.
     postponed: Vec<(Rc<Subject>, Entry)>,
     /// There is nothing left to wait for.
@@ -36,7 +35,7 @@ const OUT_OF_REACH: &str = "it is out of your reach, or somebody is changing it"
 const CHANGED: &str = "it changed since";
 
 impl Reverse {
-    pub fn new(organization: Uuid, own: Vec<Uuid>, withheld: HashMap<Uuid, String>) -> Self {
+    pub fn new(organization: Uuid, own: Vec<Uuid>, withheld: Withheld) -> Self {
         Self {
             organization,
             own,
@@ -146,6 +145,7 @@ impl Reverse {
         let outcome = Outcome {
             subject: Rc::clone(subject),
             id: entry.record_id,
+            entry: entry.id,
             action: entry.action,
             what,
             columns,
@@ -309,7 +309,7 @@ impl Reverse {
         let mut rows: Vec<_> = vec![];
         let mut left: BTreeMap<Uuid, &Entry> = BTreeMap::new();
         for entry in run {
-            match self.withheld.get(&entry.record_id).cloned() {
+            match self.withheld.get(&(subject.entity.clone(), entry.record_id)).cloned() {
                 _ if there.contains_key(&entry.record_id) => {
                     self.note(subject, entry, What::Kept, Some("it is there again"));
                 }
@@ -390,7 +390,7 @@ impl Reverse {
     }
 
     /// What became of the entries; and records that must not come back as they did now, and why.
-    pub fn finish(mut self) -> Result<(Vec<Outcome>, HashMap<Uuid, String>)> {
+    pub fn finish(mut self) -> Result<(Vec<Outcome>, Withheld)> {
         self.run_postponed()?;
         settle(&mut self.outcomes, self.organization)?;
         Ok((self.outcomes, self.returned.incomplete()))

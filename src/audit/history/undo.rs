@@ -1,6 +1,6 @@
 //! `crm.undo`: the entries of a transaction, or of all of a request, taken back from the last to the first.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use pgrx::PgBuiltInOids;
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::entries::{self, Entry};
 use super::images;
 use super::outcome::{Outcome, What};
+use super::returned::Withheld;
 use super::reverse::Reverse;
 use super::sight;
 use super::subject::{Subject, Subjects};
@@ -75,7 +76,7 @@ struct Undone {
     /// Those that the caller may know of.
     transactions: Vec<Value>,
     /// Records that must not come back as they did, and why.
-    incomplete: HashMap<Uuid, String>,
+    incomplete: Withheld,
 }
 
 /// Clients choose the names of their requests, and somebody may have chosen the same. Whose a transaction is, all of its entries
@@ -117,7 +118,7 @@ impl Undo {
 
     /// Anew without what came back incomplete, until nothing does.
     fn run(&self) -> Result<Undone> {
-        let mut withheld = HashMap::new();
+        let mut withheld = Withheld::new();
         loop {
             let undone = savepoint::kept_if(|| self.attempt(&withheld), |undone| undone.incomplete.is_empty())?;
             if undone.incomplete.is_empty() {
@@ -127,7 +128,7 @@ impl Undo {
         }
     }
 
-    fn attempt(&self, withheld: &HashMap<Uuid, String>) -> Result<Undone> {
+    fn attempt(&self, withheld: &Withheld) -> Result<Undone> {
         let mut undone: Vec<_> = self.transactions.iter().map(|(id, _)| *id).collect();
         undone.push(transaction::id());
         let mut subjects = Subjects::default();

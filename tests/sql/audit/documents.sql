@@ -211,6 +211,29 @@ select tests.change('free', 'sam', $$delete from crm.estimates where id = tests.
 select is(tests.told(tests.undone('sam', 'gone')), 'contacts delete kept (it is there again)', 'when all of it can come, it does');
 select is(tests.sums('estimate', 'sent'), 'sent 50 50', 'as it was sent');
 
+-- A line that is elsewhere keeps back its estimate, and nothing else that has the same id.
+select tests.draft('estimate', 'sent');
+select tests.change('account', 'sam', $$
+    insert into crm.accounts (id, name) values (tests.id('added'), 'Account');
+    update crm.estimates set account_id = tests.id('added') where id = tests.id('sent');
+    insert into crm.contacts (id, last_name) values (tests.id('sent'), 'Same id')
+$$);
+select tests.change('sent', 'sam', $$update crm.estimates set status = 'sent' where id = tests.id('sent')$$);
+select tests.change('gone', 'sam', $$delete from crm.contacts where id = tests.id('sent'); delete from crm.estimates where id = tests.id('sent')$$);
+select tests.change('elsewhere', 'sam', $$
+    insert into crm.estimates (id, title) values (tests.id('target'), 'Target');
+    insert into crm.estimate_items (id, estimate_id, description) values (tests.id('line'), tests.id('target'), 'Elsewhere')
+$$);
+select matches(tests.told(tests.undone('sam', 'gone')), '^estimate_items [^,]*, estimate_items [^,]*, estimates delete failed \(an estimate that is sent comes back with all of its lines or not at all: it is there again\)$',
+    'an estimate whose line is elsewhere is not brought back by taking back what deleted it');
+select is((select last_name from crm.contacts where id = tests.id('sent')), 'Same id', 'a contact of the same id is');
+select tests.change('account gone', 'sam', $$delete from crm.accounts where id = tests.id('added')$$);
+select is(tests.restored('sam', 'estimates', 'sent'), '23503 an estimate that is sent comes back with all of its lines or not at all: it is there again',
+    'nor by its id, for the line, not for the account that is gone');
+select tests.change('nowhere', 'sam', $$delete from crm.estimates where id = tests.id('target')$$);
+select is(tests.restored('sam', 'estimates', 'sent'), '23503 an estimate that is sent comes back with all of its lines or not at all: it changed since',
+    'nor when the line''s id was another one''s');
+
 -- A draft may lack a line, and comes to what it has.
 select tests.draft('invoice', 'draft');
 select tests.change('named', 'sam', $$update crm.invoice_items set external_id = 'taken' where id = tests.id('line')$$);

@@ -86,6 +86,27 @@ select tests.change('without address', 'ann', $$delete from crm.contact_emails w
 select tests.change('own address', 'sam', $$insert into crm.contact_emails (id, contact_id, email) values (tests.id('line'), tests.id('a'), 'own@example.com')$$);
 select is(tests.said('sam', format($$select string_agg(h.after ->> 'email', ',') from crm.record_history('contact_emails', %L) as h$$, tests.id('line'))), 'own@example.com', 'a part''s id, too');
 
+-- And when it is used in between: what comes back does not go on where another record's part ended.
+insert into tests.ids select name, gen_random_uuid() from unnest('{whole,part}'::text[]) as name;
+select tests.change('whole', 'sam', $$
+    insert into crm.contacts (id, last_name) values (tests.id('whole'), 'Whole');
+    insert into crm.contact_emails (id, contact_id, email) values (tests.id('part'), tests.id('whole'), 'part@example.com')
+$$);
+select tests.change('whole gone', 'sam', $$delete from crm.contacts where id = tests.id('whole')$$);
+select tests.change('part used', 'ann', $$
+    with c as (insert into crm.contacts (last_name) values ('Between') returning id)
+    insert into crm.contact_emails (id, contact_id, email) select tests.id('part'), id, 'between@example.com' from c
+$$);
+select tests.change('part gone', 'ann', $$delete from crm.contact_emails where id = tests.id('part')$$);
+select is(
+    tests.said('sam', format($$select r #>> '{restored,0,entity}' || '; ' || (r #>> '{skipped,0,entity}') || ': ' || (r #>> '{skipped,0,reason}') from crm.restore_record('contacts', %L) as f (j), to_jsonb(f.j) as r$$, tests.id('whole'))),
+    'contacts; contact_emails: it changed since', 'a part whose id was another one''s since does not come along'
+);
+select is(
+    tests.said('sam', format($$select string_agg(coalesce(h.after, h.before) ->> 'email', ',') from crm.record_history('contact_emails', %L) as h$$, tests.id('part'))),
+    '22023 id: there is no such record', 'and sam does not see what was ann''s'
+);
+
 -- And where rows went without a word.
 insert into tests.ids values ('unseen', gen_random_uuid());
 select tests.change('unseen', 'ann', $$insert into crm.contacts (id, last_name) values (tests.id('unseen'), 'Secret')$$);

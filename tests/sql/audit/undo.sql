@@ -149,6 +149,31 @@ select tests.undone('sam', 'family deleted') as answer \gset
 select is(tests.counts(:'answer')::jsonb - 'reversed', '{"kept": 0, "failed": 0, "partly": 0}', 'and comes back');
 select is(tests.family(), :'family', 'as it was, with all that it is made of');
 
+-- One id, several times --------------------------------------------------------------------------------------------
+
+insert into tests.ids select name, gen_random_uuid() from unnest('{twice,shared}'::text[]) as name;
+select tests.change('first', 'sam', $$insert into crm.contacts (id, last_name) values (tests.id('twice'), 'First')$$);
+select tests.change('second', 'sam', $$
+    delete from crm.contacts where id = tests.id('twice');
+    insert into crm.contacts (id, last_name) values (tests.id('twice'), 'Second');
+    delete from crm.contacts where id = tests.id('twice')
+$$);
+select matches(tests.said('sam', format('select crm.restore_record(''contacts'', %L)', tests.id('twice'))), '"restored": \[\{', 'the second one comes back');
+select tests.change('second gone', 'sam', $$delete from crm.contacts where id = tests.id('twice')$$);
+select is(tests.told(tests.undone('sam', 'second')), 'contacts delete kept (it changed since), contacts delete reversed, contacts insert reversed (it is deleted already)',
+    'and deleted anew: what the transaction added is not there, but what was there before is not back');
+select is((select count(*) from crm.contacts where id = tests.id('twice')), 0::bigint, 'so it is');
+
+-- Records of two kinds may have the same id.
+select tests.change('shared', 'sam', $$insert into crm.accounts (id, name) values (tests.id('shared'), 'Shared')$$);
+select tests.change('exchanged', 'sam', $$
+    insert into crm.contacts (id, last_name) values (tests.id('shared'), 'Shared');
+    delete from crm.accounts where id = tests.id('shared')
+$$);
+select matches(tests.said('sam', format('select crm.restore_record(''accounts'', %L)', tests.id('shared'))), '"restored": \[\{', 'the account comes back');
+select tests.change('shared gone', 'sam', $$delete from crm.accounts where id = tests.id('shared')$$);
+select is(tests.told(tests.undone('sam', 'exchanged')), 'accounts delete kept (it changed since), contacts insert reversed', 'that a contact was added is not that the account was');
+
 -- A key takes back what was done with it, and what it may read ----------------------------------------------------------
 
 begin;
