@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::chain::{Content, SALT};
 use super::notes::Erasure;
-use super::person::{self, Found, Records};
+use super::person::{self, Found, Records, Search};
 use super::place::Ours;
 use super::write::{Event, Writer};
 use super::{stored, transaction, trash, verify};
@@ -59,11 +59,14 @@ fn erase_person(
     let organization = holder.organization();
     let (entity, id) = (given("entity", entity)?, from_pg(given("id", id)?));
     let also: BTreeSet<String> = also.unwrap_or_default().into_iter().flatten().collect();
-    let mut found = person::find(organization, entity, id, &also)?;
-    if dry_run.unwrap_or(false) {
+    let is_dry = dry_run.unwrap_or(false);
+    if !is_dry {
+        alone(organization)?;
+    }
+    let mut found = person::find(&Search { organization, also: &also, holds: !is_dry }, entity, id)?;
+    if is_dry {
         return Ok(JsonB(report(&found, &past_of(holder, &permissions, &found)?, 0)));
     }
-    alone(organization)?;
     // From here on nobody adds to the chain before this does: what they do waits for its place.
     locks::one_after_another(db::relation(c"crm", c"audit_transactions")?, organization);
     erasing(|| db::as_caller(|| found.delete(organization)))?;

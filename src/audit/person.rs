@@ -54,26 +54,65 @@ pub struct Found {
     tables: Vec<Table>,
 }
 
-/// `also`: entities whose rows are deleted where they point to the person, beside those that go with it anyway.
-pub fn find(organization: Uuid, entity: &str, id: Uuid, also: &BTreeSet<String>) -> Result<Found> {
+/// How to look for what belongs to a person.
+pub struct Search<'a> {
+    pub organization: Uuid,
+    /// Entities whose rows are deleted where they point to the person, beside those that go with it anyway.
+    pub also: &'a BTreeSet<String>,
+    /// Rows that go are held until the transaction ends, before anything looks for what points to them: so nothing can come to
+    /// point to them unseen. This waits for whoever changes them, or adds what does.
+    pub holds: bool,
+}
+
+impl Search<'_> {
+    /// The person, as a lead and as a contact: who these are may change until they are held.
+    fn people(&self, tables: &[Table], root: u32, id: Uuid) -> Result<Level> {
+        let named = |name: &str| tables.iter().find(|table| table.entity == name);
+        let mut people = Level::from([(root, BTreeSet::from([id]))]);
+        loop {
+            for table in tables.iter().filter(|_| self.holds) {
+                people.get(&table.oid).map(|ids| held_rows_of(table, self.organization, "id", ids)).transpose()?;
+            }
+            let mut now = Level::from([(root, BTreeSet::from([id]))]);
+            if let (Some(leads), Some(contacts)) = (named("leads"), named("contacts")) {
+                db::at_latest(|| person_of_lead(self.organization, leads, contacts, &mut now))?;
+            }
+            if !self.holds || now == people {
+                return Ok(now);
+            }
+            people = now;
+        }
+    }
+
+    /// Rows that go where the column names one of these.
+    fn rows(&self, table: &Table, column: &str, ids: &BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>> {
+        match self.holds {
+            true => held_rows_of(table, self.organization, column, ids),
+            false => self.rows_that_stay(table, column, ids),
+        }
+    }
+
+    fn rows_that_stay(&self, table: &Table, column: &str, ids: &BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>> {
+        db::at_latest(|| rows_of(table, self.organization, column, ids))
+    }
+}
+
+pub fn find(search: &Search, entity: &str, id: Uuid) -> Result<Found> {
     let tables = tables()?;
     let named = |name: &str| tables.iter().find(|table| table.entity == name);
     let root = named(entity).ok_or_else(|| CrmError::invalid("entity", "must be the name of a table of records"))?;
-    if let Some(unknown) = also.iter().find(|name| named(name).is_none()) {
+    if let Some(unknown) = search.also.iter().find(|name| named(name).is_none()) {
         return Err(CrmError::invalid("also", format!("there are no {unknown}")));
     }
     let references = references(&tables)?;
-    let mut level = Level::from([(root.oid, BTreeSet::from([id]))]);
-    if let (Some(leads), Some(contacts)) = (named("leads"), named("contacts")) {
-        person_of_lead(organization, leads, contacts, &mut level)?;
-    }
+    let mut level = search.people(&tables, root.oid, id)?;
     let mut found = Found::default();
-    found.add_people(organization, &tables, &level)?;
+    found.add_people(search, &tables, &level)?;
     while !level.is_empty() {
-        level = found.add_what_follows(organization, &references, also, &level)?;
+        level = found.add_what_follows(search, &references, &level)?;
     }
     let is_alone = found.records.is_empty() && found.history.values().map(BTreeSet::len).sum::<usize>() == 1;
-    if is_alone && !has_history(organization, entity, id)? {
+    if is_alone && !has_history(search.organization, entity, id)? {
         return Err(CrmError::invalid("id", "there is no such record"));
     }
     for (entity, ids) in &mut found.kept {
@@ -86,11 +125,11 @@ pub fn find(organization: Uuid, entity: &str, id: Uuid, also: &BTreeSet<String>)
 }
 
 impl Found {
-    fn add_people(&mut self, organization: Uuid, tables: &[Table], people: &Level) -> Result<()> {
+    fn add_people(&mut self, search: &Search, tables: &[Table], people: &Level) -> Result<()> {
         for table in tables {
             let Some(ids) = people.get(&table.oid) else { continue };
             self.history.entry(table.entity.clone()).or_default().extend(ids);
-            let there = rows_of(table, organization, "id", ids)?;
+            let there = search.rows(table, "id", ids)?;
             if !there.is_empty() {
                 self.deleted.push((table.clone(), there.iter().copied().collect()));
                 self.records.entry(table.entity.clone()).or_default().extend(there);
@@ -100,22 +139,17 @@ impl Found {
     }
 
     /// What points to these records. Gives what was not known yet.
-    fn add_what_follows(
-        &mut self,
-        organization: Uuid,
-        references: &[Reference],
-        also: &BTreeSet<String>,
-        level: &Level,
-    ) -> Result<Level> {
+    fn add_what_follows(&mut self, search: &Search, references: &[Reference], level: &Level) -> Result<Level> {
         let mut next = Level::new();
         for reference in references {
             let (from, Some(ids)) = (&reference.from, level.get(&reference.to)) else { continue };
-            let rows = rows_of(from, organization, &reference.column, ids)?;
-            if !reference.cascades && !also.contains(&from.entity) {
+            if !reference.cascades && !search.also.contains(&from.entity) {
+                let rows = search.rows_that_stay(from, &reference.column, ids)?;
                 self.kept.entry(from.entity.clone()).or_default().extend(rows);
                 continue;
             }
-            let gone = gone_rows_of(from, organization, &reference.column, ids)?;
+            let rows = search.rows(from, &reference.column, ids)?;
+            let gone = db::at_latest(|| gone_rows_of(from, search.organization, &reference.column, ids))?;
             let history = self.history.entry(from.entity.clone()).or_default();
             let new: BTreeSet<_> = rows.union(&gone).filter(|id| !history.contains(id)).copied().collect();
             history.extend(&new);
@@ -152,7 +186,7 @@ impl Found {
         Ok(())
     }
 
-    /// What went along without having been found: somebody added it in the meantime, or a trigger deleted it.
+    /// What went along without having been found: a trigger deleted it.
     pub fn add_deleted(&mut self, organization: Uuid) -> Result<()> {
         let deleted = db::at_latest(|| {
             db::select(
@@ -231,6 +265,21 @@ fn column_of(
     );
     let ids: Vec<_> = ids.iter().copied().map(to_pg).collect();
     db::read_as_owner(table.owner, || db::select_once(&query, &[to_pg(organization).into(), ids.into()], collect))
+}
+
+/// The same, until the transaction ends nobody else's: those that still name one of these once whoever changed them is done.
+fn held_rows_of(table: &Table, organization: Uuid, column: &str, ids: &BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>> {
+    let query = format!(
+        "select id from {} where org_id = $1 and {} = any ($2) order by id for update",
+        table.qualified,
+        quote_identifier(column)
+    );
+    let ids: Vec<_> = ids.iter().copied().map(to_pg).collect();
+    db::read_as_owner(table.owner, || {
+        db::write(&query, &[to_pg(organization).into(), ids.into()], |rows| {
+            rows.filter_map(|row| row.get::<pgrx::Uuid>(1).transpose()).map(|id| Ok(from_pg(id?))).collect()
+        })
+    })
 }
 
 /// Rows of a table that are not there any more and that named one of these last in the column.

@@ -19,6 +19,25 @@ as_owner() {
 }
 verified() { sql crm -c "select valid || ' ' || waiting || ' ' || problems::text from crm.verify_audit('$org')"; }
 
+# hold STATEMENTS / release: what another session does, and that it commits.
+hold() {
+    exec {held}> >(sql crm >"$work/held" 2>&1)
+    holder=$!
+    say "begin; $1; select 'held';" >&"$held"
+    until grep -qs held "$work/held"; do kill -0 "$holder" && sleep 0.05; done
+}
+release() {
+    say 'commit;' >&"$held"
+    exec {held}>&-
+    wait "$holder"
+}
+# until_waiting PROCESS QUERY: until it waits for somebody with this query, or has ended.
+until_waiting() {
+    while [[ -e /proc/$1 && $(sql crm -v query="$2" <<<"select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query = :'query'") == 0 ]]; do
+        sleep 0.02
+    done
+}
+
 # ---------------------------------------------------------------------------------------------- the chain
 
 is 'the chain is valid' "$(verified)" 'true 0 {}'
@@ -101,6 +120,65 @@ is 'the chain is valid' "$(verified)" 'true 0 {}'
 tampered 'an erased entry that is filled again' 'were changed' "update crm.audit_log set before = '{\"title\": \"forged\"}' where erased_at is not null"
 refused 'nobody erases who was never there' 'id: there is no such record' as_owner 'select crm.erase_person('"'contacts'"', gen_random_uuid())'
 
+# ---------------------------------------------------------------------------------------------- a person, while others write
+
+# person NAME: a contact, and a deal with it.
+person() {
+    contact=$(as_owner "insert into crm.contacts (last_name) values ('$1') returning id")
+    deal=$(as_owner "insert into crm.deals (name, contact_id) values ('$1', '$contact') returning id")
+}
+# erase [ALSO]: the contact, in the background; goes on when it waits for somebody or has ended.
+erase() {
+    local query="select crm.erase_person('contacts', '$contact', '{${1:-messages}}')"
+    as_owner "$query" >"$work/erased" 2>&1 &
+    erasing=$!
+    until_waiting "$erasing" "$query"
+}
+# left TEXT: rows of messages and entries of history that have it.
+left() {
+    sql crm -c "select (select count(*) from crm.messages where body ~ '$1') || ' ' || (select count(*) from crm.audit_log as l where l::text ~ '$1')"
+}
+new_message="insert into crm.messages (org_id, channel, direction, status, body"
+
+person Raced
+hold "$new_message, contact_id) values ('$org', 'email', 'inbound', 'received', 'secret of race', '$contact')"
+erase
+release
+works 'while a message is added, its person is erased' wait "$erasing"
+is 'with the message, also from history' "$(left 'secret of race')" '0 0'
+
+person Raced
+hold "$new_message, deal_id) values ('$org', 'email', 'inbound', 'received', 'secret of deal', '$deal')"
+erase deals,messages
+release
+works 'so it is while one is added to what goes with the person' wait "$erasing"
+is 'with the message' "$(left 'secret of deal')" '0 0'
+
+person Other
+other=$contact
+person Raced
+as_owner "insert into crm.messages (channel, direction, status, body, contact_id) values ('email', 'inbound', 'received', 'not of Raced', '$contact')"
+hold "update crm.messages set contact_id = '$other' where body = 'not of Raced'"
+erase
+release
+works 'so it is while a message is moved to somebody else' wait "$erasing"
+is 'who keeps it' "$(sql crm -c "select contact_id = '$other' from crm.messages where body = 'not of Raced'")" t
+
+person Raced
+hold "insert into crm.leads (org_id, last_name, status, converted_contact_id) values ('$org', 'Twin of race', 'converted', '$contact')"
+erase
+release
+works 'so it is while a lead becomes the person' wait "$erasing"
+is 'with the lead' "$(sql crm -c "select (select count(*) from crm.leads where last_name = 'Twin of race') + (select count(*) from crm.audit_log as l where l::text ~ 'Twin of race')")" 0
+
+person Raced
+hold "update crm.contacts set title = 'held' where id = '$contact'"
+query="select crm.erase_person('contacts', '$contact', dry_run => true)"
+works 'a dry run waits for nobody, and writes nothing' sql crm -c "set lock_timeout = '2s'" -c 'begin read only' -c 'set local role crm_app' \
+    -c "do \$\$ begin perform crm.authenticate('$token'); end \$\$" -c "$query" -c commit
+release
+is 'the chain is valid' "$(verified)" 'true 0 {}'
+
 # ---------------------------------------------------------------------------------------------- what is too much
 
 sql crm -c 'set role crm_owner' -c 'create table crm.heaps (org_id uuid not null, id uuid not null, content text, primary key (org_id, id))' \
@@ -160,25 +238,11 @@ is 'the chain is valid' "$(verified)" 'true 0 {}'
 
 # ---------------------------------------------------------------------------------------------- while others work
 
-# hold STATEMENTS / release: what another session does, and that it commits.
-hold() {
-    exec {held}> >(sql crm >"$work/held" 2>&1)
-    holder=$!
-    say "begin; $1; select 'held';" >&"$held"
-    until grep -qs held "$work/held"; do kill -0 "$holder" && sleep 0.05; done
-}
-release() {
-    say 'commit;' >&"$held"
-    exec {held}>&-
-    wait "$holder"
-}
 # maintain: in the background; goes on when it waits for somebody or has ended.
 maintain() {
     sql crm -c 'select crm.maintain_audit()' >"$work/report" &
     maintenance=$!
-    while [[ -e /proc/$maintenance && $(sql crm -c "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query = 'select crm.maintain_audit()'") == 0 ]]; do
-        sleep 0.02
-    done
+    until_waiting "$maintenance" 'select crm.maintain_audit()'
 }
 # reported FIELD…: of the maintenance, when it has ended.
 reported() {

@@ -50,7 +50,7 @@ pub struct Entry {
     pub transaction_id: Uuid,
     pub actor_id: Option<Uuid>,
     pub api_key_id: Option<Uuid>,
-    /// What it told of was removed from it.
+    /// What it told of was removed from it; or it never told, as the deletion of a record that is erased.
     pub is_erased: bool,
 }
 
@@ -65,7 +65,7 @@ impl Entry {
 pub fn find(organization: Uuid, condition: &str, arguments: Vec<DatumWithOid>) -> Result<Vec<Entry>> {
     let query = format!(
         "select id, created_at, action, entity, record_id, changed, before::text, after::text, transaction_id, actor_id,
-             api_key_id, erased_at is not null
+             api_key_id, erased_at is not null or action = 'delete' and before is null
          from crm.audit_log
          where org_id = $1 and action in ('insert', 'update', 'delete') and {condition}"
     );

@@ -138,6 +138,36 @@ select is(tests.told('tasks', 'follower'), 0::bigint, 'and nothing is left of it
 select is(tests.verified(), 'true {}', 'history is valid');
 drop trigger follow on crm.contacts;
 
+-- What is erased does not come back, not even empty.
+insert into tests.ids select name, gen_random_uuid() from unnest('{fay,fay_message,fay_task}'::text[]) as name;
+create view tests.of_fay as select entity, record from (values ('contacts', 'fay'), ('messages', 'fay_message'), ('tasks', 'fay_task')) as of_fay (entity, record);
+create function tests.there() returns bigint language sql as $$
+    select (select count(*) from crm.contacts where id = tests.id('fay'))
+        + (select count(*) from crm.messages where id = tests.id('fay_message'))
+        + (select count(*) from crm.tasks where id = tests.id('fay_task'))
+$$;
+select tests.change('fay', 'ann', $$
+    insert into crm.contacts (id, last_name) values (tests.id('fay'), 'Fay');
+    select tests.message('fay_message', 'fay');
+    insert into crm.tasks (id, title, contact_id) values (tests.id('fay_task'), 'Call Fay', tests.id('fay'))
+$$);
+select is(tests.there(), 3::bigint, 'a contact, a message and a task are there');
+select tests.change('fay erased', 'ann', $$select crm.erase_person('contacts', tests.id('fay'), '{messages,tasks}')$$);
+select is(
+    tests.said('ann', format('select crm.restore_record(%L, %L)', entity, tests.id(record))),
+    '22023 id: what the record was is erased from history', entity || ': what was erased cannot be restored'
+) from tests.of_fay;
+select tests.said('ann', format('select crm.undo(%L)', tests.transaction('fay erased'))) as undone \gset
+select is(
+    (:'undone'::jsonb) - 'entries' @> '{"reversed": 0, "partly": 0, "kept": 0, "failed": 3}', true, 'nor is the erasure undone'
+);
+select is(
+    (select array_agg(distinct entry ->> 'reason') from jsonb_array_elements(:'undone'::jsonb -> 'entries') as entry),
+    '{"what it was is erased from history"}', 'and undo tells why'
+);
+select is(tests.there(), 0::bigint, 'nothing of it appears');
+select is(tests.verified(), 'true {}', 'history is valid');
+
 -- By whom ---------------------------------------------------------------------------------------------------------------------
 
 begin;
