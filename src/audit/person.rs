@@ -269,11 +269,8 @@ fn column_of(
 
 /// The same, until the transaction ends nobody else's: those that still name one of these once whoever changed them is done.
 fn held_rows_of(table: &Table, organization: Uuid, column: &str, ids: &BTreeSet<Uuid>) -> Result<BTreeSet<Uuid>> {
-    let query = format!(
-        "select id from {} where org_id = $1 and {} = any ($2) order by id for update",
-        table.qualified,
-        quote_identifier(column)
-    );
+    let (table_name, column) = (&table.qualified, quote_identifier(column));
+    let query = format!("select id from {table_name} where org_id = $1 and {column} = any ($2) order by id for update");
     let ids: Vec<_> = ids.iter().copied().map(to_pg).collect();
     db::read_as_owner(table.owner, || {
         db::write(&query, &[to_pg(organization).into(), ids.into()], |rows| {
