@@ -16,6 +16,7 @@ mod partitions;
 mod person;
 mod place;
 mod prune;
+mod related;
 mod stored;
 pub mod transaction;
 mod trash;

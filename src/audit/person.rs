@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pgrx::PgBuiltInOids;
-use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
 use uuid::Uuid;
 
+use super::related::{Reference, Table, references, tables};
 use super::transaction;
 use crate::db;
 use crate::error::{CrmError, Result};
@@ -17,26 +17,6 @@ use crate::identity::principal::{from_pg, to_pg};
 
 /// By entity: an id is only its table's.
 pub type Records = BTreeMap<String, BTreeSet<Uuid>>;
-
-/// A table of records.
-#[derive(Clone)]
-struct Table {
-    oid: u32,
-    owner: pg_sys::Oid,
-    /// Quoted and with its schema.
-    qualified: String,
-    entity: String,
-    /// Whose permissions its rows have.
-    resource: String,
-}
-
-/// A column that names a record of another table, (org_id, column) → (org_id, id).
-struct Reference {
-    from: Table,
-    column: String,
-    to: u32,
-    cascades: bool,
-}
 
 /// Ids by table.
 type Level = BTreeMap<u32, BTreeSet<Uuid>>;
@@ -334,68 +314,4 @@ fn collect(rows: db::Rows) -> Result<BTreeSet<Uuid>> {
         ids.extend(row.get::<pgrx::Uuid>(1)?.map(from_pg));
     }
     Ok(ids)
-}
-
-/// Tables with history, whose rows have an id; but for those that permissions depend on, and those that such rows go with: they
-/// are no person's, and who may erase people must not erase who was let in by whom.
-fn tables() -> Result<Vec<Table>> {
-    db::select(
-        "select c.oid, c.relowner, format('%I.%I', n.nspname, c.relname),
-             case n.nspname when 'crm' then c.relname else n.nspname || '.' || c.relname end,
-             split_part(encode(t.tgargs, 'escape'), '\\000', 1)
-         from pg_catalog.pg_trigger as t
-         join pg_catalog.pg_class as c on c.oid = t.tgrelid
-         join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-         where t.tgfoid = to_regprocedure('crm_private.guard()') and not t.tgisinternal and not exists (
-             select from pg_catalog.pg_trigger as announcing
-             where announcing.tgfoid = to_regprocedure('crm_private.announce()') and (
-                 announcing.tgrelid = c.oid
-                 or exists (
-                     select from pg_catalog.pg_constraint as k
-                     where k.conrelid = announcing.tgrelid and k.confrelid = c.oid and k.contype = 'f' and k.confdeltype = 'c'
-                 )
-             )
-         )
-         order by c.oid",
-        &[],
-        &[],
-        |rows| rows.map(|row| table_of(&row)).collect(),
-    )
-}
-
-fn table_of(row: &db::Row) -> Result<Table> {
-    let missing = || CrmError::internal("the catalog is damaged");
-    Ok(Table {
-        oid: row.get::<pg_sys::Oid>(1)?.ok_or_else(missing)?.to_u32(),
-        owner: row.get(2)?.ok_or_else(missing)?,
-        qualified: row.get(3)?.ok_or_else(missing)?,
-        entity: row.get(4)?.ok_or_else(missing)?,
-        resource: row.get(5)?.ok_or_else(missing)?,
-    })
-}
-
-fn references(tables: &[Table]) -> Result<Vec<Reference>> {
-    db::select(
-        "select k.conrelid, a.attname::text, k.confrelid, k.confdeltype = 'c'
-         from pg_catalog.pg_constraint as k
-         join pg_catalog.pg_attribute as a on a.attrelid = k.conrelid and a.attnum = k.conkey[2]
-         join pg_catalog.pg_attribute as b on b.attrelid = k.confrelid and b.attnum = k.confkey[2] and b.attname = 'id'
-         where k.contype = 'f' and cardinality(k.conkey) = 2
-         order by k.conrelid, k.conname",
-        &[],
-        &[],
-        |rows| {
-            let mut references = vec![];
-            for row in rows {
-                let (from, column) = (row.get::<pg_sys::Oid>(1)?.map(pg_sys::Oid::to_u32), row.get(2)?);
-                let from = tables.iter().find(|table| Some(table.oid) == from);
-                if let (Some(from), Some(column), Some(to), Some(cascades)) =
-                    (from, column, row.get::<pg_sys::Oid>(3)?, row.get(4)?)
-                {
-                    references.push(Reference { from: from.clone(), column, to: to.to_u32(), cascades });
-                }
-            }
-            Ok(references)
-        },
-    )
 }
