@@ -6,12 +6,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 use super::chain::{Content, Link, SALT};
 use super::entry::Entry;
@@ -58,8 +58,9 @@ pub fn id() -> Uuid {
     STATE.with_borrow_mut(|state| *state.id.get_or_insert_with(Uuid::now_v7))
 }
 
-/// Ids of entries, each greater than those before, from a random one on: each from the system's randomness would cost more than
-/// writing the entry.
+/// Ids of entries, each greater than those before: UUIDs of version 7 with more precision than milliseconds, by which they are in the
+/// order of what happened to a record, whoever did it (RFC 9562, 6.2, method 3). Whoever waits for somebody else to commit comes
+/// later than that by more than the clock tells apart.
 pub struct Ids(Option<Uuid>);
 
 impl Ids {
@@ -78,16 +79,27 @@ impl Ids {
     }
 }
 
-/// What follows the variant of an id is counted up.
+/// What is random of an id: of the 62 bits behind the variant all but the first, so that one can count up from there.
+const RANDOM: u64 = (1 << 61) - 1;
+
 fn after(id: Uuid) -> Uuid {
-    const TAIL: u128 = (1 << 62) - 1;
-    if id.as_u128() & TAIL == TAIL { Uuid::now_v7().max(id) } else { Uuid::from_u128(id.as_u128() + 1) }
+    Uuid::from_u128(id.as_u128() + 1)
 }
 
-/// Within one millisecond ids go on from the last, so that randomness is asked for once in each.
+/// Random is where a session begins to count: from each statement on, that would cost more than to write the entry.
 fn first(least: Uuid) -> Uuid {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
-    if least.as_u128() >> 80 >= now { least } else { Uuid::now_v7().max(least) }
+    let tail = if least.is_nil() { Uuid::new_v4() } else { least }.as_u64_pair().1 & RANDOM;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    at(now, tail).max(least)
+}
+
+/// The time since 1970 in milliseconds, then a 4096th of one, then the tail.
+fn at(time: Duration, tail: u64) -> Uuid {
+    let fraction = u64::from(time.subsec_nanos() % 1_000_000) * 4096 / 1_000_000;
+    let mut rest = [0; 10];
+    rest[..2].copy_from_slice(&(fraction as u16).to_be_bytes());
+    rest[2..].copy_from_slice(&tail.to_be_bytes());
+    Builder::from_unix_timestamp_millis(time.as_millis() as u64, &rest).into_uuid()
 }
 
 /// When it began, in microseconds since 2000-01-01.
@@ -240,7 +252,39 @@ mod tests {
         let ids: Vec<_> =
             (0..50).flat_map(|_| (0..50).map(|_| ()).scan(Ids::new(), |ids, ()| Some(ids.next()))).collect();
         assert!(ids.is_sorted_by(|a, b| a < b));
-        assert!(ids.iter().all(|id| id.get_version_num() == 7));
+        assert!(ids.iter().all(|id| id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122));
+    }
+
+    /// The time of RFC 9562's example, appendix A.6.
+    #[test]
+    fn ids_tell_the_time_to_a_4096th_of_a_millisecond() {
+        let id = |nanoseconds| at(Duration::from_millis(1_645_557_742_000) + Duration::from_nanos(nanoseconds), 5);
+        assert_eq!(id(0).to_string(), "017f22e2-79b0-7000-8000-000000000005");
+        assert_eq!(id(500_000).to_string(), "017f22e2-79b0-7800-8000-000000000005");
+        assert_eq!(id(999_999).to_string(), "017f22e2-79b0-7fff-8000-000000000005");
+        assert_eq!(id(1_000_000).to_string(), "017f22e2-79b1-7000-8000-000000000005");
+    }
+
+    #[test]
+    fn ids_do_not_go_back_with_the_clock() {
+        let later = at(Duration::from_secs(1 << 32), 7);
+        assert_eq!(first(later), later);
+    }
+
+    /// Each thread is a session here.
+    #[test]
+    fn ids_grow_from_one_session_to_the_next() {
+        let (ask, asked) = std::sync::mpsc::channel();
+        let (answer, answers) = std::sync::mpsc::channel();
+        let other = std::thread::spawn(move || asked.iter().try_for_each(|()| answer.send(Ids::new().next())));
+        let ids = (0..500).flat_map(|_| {
+            let one = Ids::new().next();
+            ask.send(()).unwrap();
+            [one, answers.recv().unwrap()]
+        });
+        assert!(ids.collect::<Vec<_>>().is_sorted_by(|a, b| a < b));
+        drop(ask);
+        other.join().unwrap().unwrap();
     }
 
     #[test]

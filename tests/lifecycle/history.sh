@@ -54,12 +54,20 @@ is 'a checkpoint is part of it' "$(as_owner "select valid from crm.verify_audit(
 cat >"$work/write.sql" <<SQL
 begin;
 insert into crm.tasks (org_id, title) values ('$org', 'pgbench');
-update crm.accounts set description = random()::text where org_id = '$org' and id = (select id from crm.accounts where org_id = '$org' order by random() limit 1);
+update crm.accounts set description = random()::text where org_id = '$org' and id = (select id from crm.accounts where org_id = '$org' order by id limit 1);
 commit;
 SQL
 works 'eight at a time write in one organization' pg pgbench -n -c 8 -j 2 -t 100 -U postgres -f "$work/write.sql" crm
 is 'the chain is valid' "$(sql crm -c "select valid || ' ' || problems::text from crm.verify_audit()")" 'true {}'
 is 'with all transactions' "$(sql crm -c 'select count(*) from crm.audit_transactions')" 804
+is 'what they did to one record is in the order of its versions' "$(sql crm <<SQL
+select bool_and(version = before + 1) and count(before) >= 800
+from (
+    select version, lag(version) over (partition by record_id order by id) as before
+    from (select id, record_id, (after ->> 'version')::int as version from crm.audit_log where org_id = '$org' and entity = 'accounts') as entries
+) as versions
+SQL
+)" t
 sql crm -c 'begin isolation level serializable' -c "insert into crm.tasks (org_id, title) values ('$org', 'serializable')" -c commit
 is 'one that does not see others waits for its place' "$(verified)" 'true 1 {}'
 sql crm -c 'select crm.maintain_audit()' >/dev/null
