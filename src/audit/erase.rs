@@ -62,6 +62,7 @@ fn erase_person(
     let is_dry = dry_run.unwrap_or(false);
     if !is_dry {
         alone(organization)?;
+        trash::keep_from_return(organization)?;
     }
     let mut found = person::find(&Search { organization, also: &also, holds: !is_dry }, entity, id)?;
     if is_dry {

@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::image::Shape;
 use super::place::Ours;
-use crate::db;
 use crate::db::append::Appender;
 use crate::db::transition::value;
+use crate::db::{self, locks};
 use crate::error::Result;
 use crate::identity::principal::to_pg;
 
@@ -82,6 +82,21 @@ impl Trash {
             table.finish();
         }
     }
+}
+
+/// Until the transaction ends nobody erases what it brings back: who is erased comes back before, and goes again, or not at all.
+pub fn keep_from_erasure(organization: Uuid) -> Result<()> {
+    lock(organization, pg_sys::ShareLock)
+}
+
+/// Waits for those who bring something back just now; until the transaction ends nobody else does.
+pub fn keep_from_return(organization: Uuid) -> Result<()> {
+    lock(organization, pg_sys::ExclusiveLock)
+}
+
+fn lock(organization: Uuid, mode: u32) -> Result<()> {
+    locks::lock(db::relation(c"crm", c"deleted_records")?, locks::number(organization), 0, mode);
+    Ok(())
 }
 
 /// These records of a table cannot be brought back any more: they are there again, or erased.

@@ -181,6 +181,34 @@ release
 erased 'so it is while a lead becomes the person'
 is 'with the lead' "$(sql crm -c "select (select count(*) from crm.leads where last_name = 'Twin of race') + (select count(*) from crm.audit_log as l where l::text ~ 'Twin of race')")" 0
 
+# gone_person: one whose contact is deleted.
+gone_person() {
+    person Returned
+    as_owner "delete from crm.contacts where id = '$contact'"
+    deleting=$(sql crm -c "select transaction_id from crm.audit_log where org_id = '$org' and record_id = '$contact' and action = 'delete'")
+}
+own="set local role crm_app; do \$\$ begin perform crm.authenticate('$token'); end \$\$"
+for how in restore_record undo; do
+    returning() { if [[ $how == undo ]]; then say "select crm.undo('$deleting')"; else say "select crm.restore_record('contacts', '$contact')"; fi; }
+    gone_person
+    hold "$own; $(returning)"
+    erase
+    release
+    erased "so it is while $how brings the person back"
+    is 'who is not there again' "$(sql crm -c "select (select count(*) from crm.contacts where last_name = 'Returned')
+        + (select count(*) from crm.audit_log where org_id = '$org' and record_id = '$contact' and coalesce(before, after) is not null and action <> 'erase')")" 0
+
+    gone_person
+    hold "$own; select crm.erase_person('contacts', '$contact')"
+    as_owner "$(returning)" >"$work/returned" 2>&1 &
+    returned=$!
+    until_waiting "$returned" "$(returning)"
+    release
+    wait "$returned" || :
+    is "who is just erased does not come back by $how" \
+        "$(sql crm -c "select count(*) from crm.contacts where last_name = 'Returned'") $(grep -c 'erased from history' "$work/returned")" '0 1'
+done
+
 person Raced
 hold "update crm.contacts set title = 'held' where id = '$contact'"
 query="select crm.erase_person('contacts', '$contact', dry_run => true)"

@@ -105,7 +105,9 @@ impl Restore {
     }
 
     fn bring_back(&mut self, sight: &Sight, subject: &Rc<Subject>, id: Uuid, to: Option<i32>) -> Result<()> {
-        let deletion = entries::deletion(self.organization, &subject.entity, id)?.ok_or_else(no_such_record)?;
+        trash::keep_from_erasure(self.organization)?;
+        let deletion = db::at_latest(|| entries::deletion(self.organization, &subject.entity, id))?;
+        let deletion = deletion.ok_or_else(no_such_record)?;
         if deletion.is_erased {
             return Err(CrmError::invalid("id", "what the record was is erased from history"));
         }

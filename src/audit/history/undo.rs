@@ -14,7 +14,7 @@ use super::returned::Withheld;
 use super::reverse::Reverse;
 use super::sight;
 use super::subject::{Subject, Subjects};
-use crate::audit::transaction;
+use crate::audit::{transaction, trash};
 use crate::db::{self, savepoint};
 use crate::error::{CrmError, Result};
 use crate::identity::principal::{from_pg, to_pg};
@@ -32,6 +32,7 @@ pub fn undo(transaction: Option<Uuid>, request: Option<&str>, dry_run: bool) -> 
         _ => return Err(CrmError::invalid("transaction_id", "name either a transaction or a request")),
     };
     let undo = Undo::find(&by)?;
+    trash::keep_from_erasure(undo.organization)?;
     let Undone { outcomes, transactions, .. } = if dry_run { savepoint::rehearse(|| undo.run()) } else { undo.run() }?;
     if outcomes.is_empty() && undo.others.is_none_or(|others| others == 0) {
         return Err(by.unknown());
@@ -159,7 +160,8 @@ impl Undo {
         let arguments: Vec<DatumWithOid> =
             vec![time.into(), to_pg(transaction).into(), before.map(to_pg).into(), PAGE.into()];
         let condition = "created_at = $2 and transaction_id = $3 and ($4 is null or id < $4) order by id desc limit $5";
-        entries::find(self.organization, condition, arguments)
+        // As they are once nobody erases any more.
+        db::at_latest(|| entries::find(self.organization, condition, arguments))
     }
 
     /// Entries of one kind that follow each other, each of another record, as far as the caller may know of them.
