@@ -122,6 +122,12 @@ fn describe(relation: pg_sys::Relation, generation: u64, arguments: &[String]) -
     let place = |name: &str| {
         columns.iter().find(|column| column.name == name && matches!(column.kind, Kind::Uuid)).map(|column| column.at)
     };
+    if let Some(secret) = secrets.iter().find(|secret| columns.iter().all(|column| column.name != **secret)) {
+        return Err(CrmError::Refused {
+            message: format!("the secret column {secret} of this table is gone, or has another name: nothing was saved"),
+            hint: "What it is called now would be in history. Give it its name back, or call crm.unenroll and crm.enroll with its name.".into(),
+        });
+    }
     // The organization itself is its own record.
     let (Some(org_id), Some(key)) = (place("org_id").or_else(|| place(key)), place(key)) else {
         return Err(CrmError::internal("the table lacks the columns org_id and id"));

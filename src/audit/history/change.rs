@@ -8,21 +8,24 @@ use super::subject::Subject;
 pub struct Change {
     /// What to set; `null` where there was nothing.
     pub set: Image,
-    /// Those that hold something else by now.
+    /// Those that hold something else by now, or that history does not know.
     pub stay: Vec<String>,
     /// How many are back already.
     pub back: usize,
-    /// What one of those that stay pointed to.
-    pub gone: Option<String>,
+    /// Why one of those stays, if not because it changed since.
+    pub reason: Option<String>,
 }
 
 impl Change {
     pub fn of(subject: &Subject, entry: &Entry, now: &Image) -> Self {
-        let mut change = Self { set: Image::default(), stay: vec![], back: 0, gone: None };
+        let mut change = Self { set: Image::default(), stay: vec![], back: 0, reason: None };
         let columns = entry.changed.iter().filter(|column| subject.columns.iter().any(|known| known.name == **column));
         for column in columns.filter(|column| !is_generated(subject, column)) {
             let (before, after) = (entry.before.get(column), entry.after.get(column));
-            if holds(now, column, before) {
+            if subject.is_secret(column) {
+                change.stay.push(column.clone());
+                change.reason = Some("it is secret: history does not know what it was".into());
+            } else if holds(now, column, before) {
                 change.back += 1;
             } else if subject.is_own(column) && holds(now, column, after) {
                 change.set.0.insert(column.clone(), before.unwrap_or("null").to_owned());

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::identity::principal::{from_pg, to_pg};
 use crate::records::custom::object::Object;
 
-/// Past policies: who may know of them is asked before, and what is said of them later.
+/// Past policies: who may know of them is asked before, and what is said of them later. Without what is secret, as in entries.
 pub fn current(subject: &Subject, organization: Uuid, ids: &[Uuid]) -> Result<HashMap<Uuid, Object>> {
     let key = quote_identifier(subject.key());
     let query = format!(
@@ -26,7 +26,7 @@ pub fn current(subject: &Subject, organization: Uuid, ids: &[Uuid]) -> Result<Ha
                 for row in rows {
                     let image = row.get::<String>(2)?.and_then(|text| Object::parse(&text));
                     if let (Some(id), Some(mut image)) = (row.get::<pgrx::Uuid>(1)?, image) {
-                        image.0.retain(|_, value| value != "null");
+                        image.0.retain(|name, value| value != "null" && !subject.is_secret(name));
                         images.insert(from_pg(id), image);
                     }
                 }

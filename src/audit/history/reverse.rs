@@ -141,7 +141,8 @@ impl Reverse {
         reason: Option<&str>,
         columns: Vec<String>,
     ) {
-        let is_open = what != What::Reversed && entry.action == Action::Update && !entry.is_erased;
+        let can_be_compared = !entry.is_erased && !entry.changed.iter().any(|column| subject.is_secret(column));
+        let is_open = what != What::Reversed && entry.action == Action::Update && can_be_compared;
         let outcome = Outcome {
             subject: Rc::clone(subject),
             id: entry.record_id,
@@ -276,7 +277,7 @@ impl Reverse {
                 }
                 None => {
                     change.set = row.image.clone();
-                    change.gone = emptied.first().map(Gone::reason);
+                    change.reason = emptied.first().map(Gone::reason);
                     change.stay.extend(emptied.into_iter().map(|gone| gone.column));
                 }
             }
@@ -296,7 +297,7 @@ impl Reverse {
             (false, true) => What::Kept,
             (false, false) => What::Partly,
         };
-        let reason = (!change.stay.is_empty()).then(|| change.gone.as_deref().unwrap_or(CHANGED));
+        let reason = (!change.stay.is_empty()).then(|| change.reason.as_deref().unwrap_or(CHANGED));
         self.note_columns(subject, entry, what, reason, change.stay);
     }
 

@@ -122,6 +122,11 @@ impl Subject {
         self.argument(2) == RECORD
     }
 
+    /// Whether history tells of a column only that it changed.
+    pub fn is_secret(&self, column: &str) -> bool {
+        self.arguments.iter().skip(3).any(|secret| secret == column)
+    }
+
     pub fn has(&self, column: &str) -> bool {
         self.columns.iter().any(|known| known.name == column)
     }
