@@ -201,11 +201,33 @@ impl Target {
     /// As PostgreSQL does it, but that locks stay to the end of the transaction, as the table's does: the next statement mostly needs
     /// them again.
     fn close(&mut self) {
-        for &mut index in self.descriptors() {
+        for at in 0..self.descriptors().len() {
+            let index = self.descriptors()[at];
             // SAFETY: it is open, and used no more.
-            unsafe { pg_sys::index_close(index, pg_sys::NoLock as i32) };
+            unsafe {
+                self.forget_pages(index, at);
+                pg_sys::index_close(index, pg_sys::NoLock as i32);
+            }
         }
     }
+
+    /// Some kinds of indexes hold pages for the next row of the statement.
+    ///
+    /// # Safety
+    ///
+    /// The open index at this place.
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    unsafe fn forget_pages(&mut self, index: pg_sys::Relation, at: usize) {
+        // SAFETY: by the caller; each index has a description.
+        unsafe {
+            let info = *(*self.result).ri_IndexRelationInfo.add(at);
+            pg_sys::index_insert_cleanup(index, info);
+            (*info).ii_AmCache = std::ptr::null_mut();
+        }
+    }
+
+    #[cfg(not(any(feature = "pg17", feature = "pg18")))]
+    unsafe fn forget_pages(&mut self, _index: pg_sys::Relation, _at: usize) {}
 
     fn batch_size(&self) -> usize {
         // SAFETY: a living context.

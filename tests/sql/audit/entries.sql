@@ -260,8 +260,28 @@ select tests.become('ann', 'Acme');
 select matches(tests.outcome(statement), '^42501 permission denied', 'an owner of the organization may not: ' || statement)
 from unnest(array['update crm.audit_log set after = null', 'delete from crm.audit_log', 'delete from crm.audit_transactions', 'truncate crm.audit_log', 'select crm_private.make_audit_partitions()']) as statement;
 
+-- Indexes of the DBA's own --------------------------------------------------------------------------------------------------------
+
+-- What such an index holds for the rows of a statement, the next statement must not find.
+select tests.nobody();
+create index on crm.audit_log using brin (created_at);
+create index on crm.audit_log using gin ((after::jsonb));
+insert into crm.tasks (org_id, title) values (:'acme', 'Indexed 1');
+insert into crm.tasks (org_id, title) select :'acme', 'Indexed ' || n from generate_series(2, 300) as n;
+insert into crm.tasks (org_id, title) values (:'acme', 'Indexed 301');
+set local enable_seqscan = off;
+set local enable_indexscan = off;
+select is(
+    (select count(*) from crm.audit_log where org_id = :'acme' and after ->> 'title' ~ '^Indexed'), 301::bigint,
+    'with indexes of the DBA''s own every row is noted'
+);
+select is((select count(*) from crm.audit_log where after::jsonb @> '{"title": "Indexed 301"}'), 1::bigint, 'and they find it');
+reset enable_seqscan;
+reset enable_indexscan;
+
 -- Who reads ------------------------------------------------------------------------------------------------------------------------
 
+select tests.become('ann', 'Acme');
 select cmp_ok((select count(*) from crm.audit_log), '>', 600::bigint, 'an owner reads history');
 select is((select array_agg(distinct org_id) from crm.audit_log), array[:'acme'::uuid], 'of their organization');
 select tests.become('sam', 'Acme');
