@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::entry::Entry;
 use super::origin::{self, Origin};
-use super::partition;
+use super::{partition, place};
 use super::transaction::{self, Ids};
 use super::trash::Deletion;
 use crate::db::append::{Appender, Value};
@@ -96,6 +96,9 @@ impl<'a> Writer<'a> {
             transaction::begin_entries();
             let shared = Shared::of(self.entity, &self.origin, self.transaction_id);
             self.table = Some((Appender::new(partition::open(self.created_at)?, &COLUMNS)?, shared));
+        }
+        if !transaction::has_entries(entry.org_id) {
+            place::hold(entry.org_id)?;
         }
         transaction::note(&entry, &self.origin)?;
         if let Some((table, shared)) = &mut self.table {

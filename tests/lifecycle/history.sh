@@ -216,6 +216,48 @@ works 'a dry run waits for nobody' as_owner "set local lock_timeout = '2s'" "$qu
 release
 is 'the chain is valid' "$(verified)" 'true 0 {}'
 
+# ---------------------------------------------------------------------------------------------- an organization, while others write
+
+# strays: rows of history whose organization is gone.
+strays() {
+    sql crm -c "select count(*) from (select org_id from crm.audit_log union all select org_id from crm.audit_transactions union all select org_id from crm.deleted_records) as history
+        where not exists (select from crm.organizations as o where o.id = history.org_id)"
+}
+# delete_organization STATEMENT: in the background; goes on when it waits for somebody or has ended.
+delete_organization() {
+    sql crm -c "$1" >"$work/deleted" 2>&1 &
+    deleting=$!
+    until_waiting "$deleting" "$1"
+}
+for how in delete crm.delete_organization; do
+    for what in 'update crm.contacts set title = $$held$$' 'delete from crm.contacts' 'update crm.organizations set country = $$DE$$'; do
+        gone=$(sql crm -c "insert into crm.organizations (name, slug) values ('Short-lived', 'short-lived') returning id")
+        sql crm -c "insert into crm.contacts (org_id, last_name) values ('$gone', 'Short-lived')"
+        if [[ $what == *organizations* ]]; then key=id; else key=org_id; fi
+        hold "$what where $key = '$gone'"
+        if [[ $how == delete ]]; then
+            delete_organization "delete from crm.organizations where id = '$gone'"
+        else
+            delete_organization "select crm.delete_organization('$gone')"
+        fi
+        release
+        if wait "$deleting"; then ok "$how waits for: ${what% set*}"; else failed "$how waits for: ${what% set*}" "$(cat "$work/deleted" "$work/held")"; fi
+        is 'and takes all history along' "$(sql crm -c "select count(*) from crm.organizations where id = '$gone'") $(strays)" '0 0'
+    done
+done
+sql crm -c 'create table crm.loose (org_id uuid not null, id uuid not null, content text, primary key (org_id, id))' -c "alter table crm.loose owner to crm_owner" \
+    -c "select crm.enroll('crm.loose')" >/dev/null
+gone=$(sql crm -c "insert into crm.organizations (name, slug) values ('Short-lived', 'short-lived') returning id")
+sql crm -c "insert into crm.loose values ('$gone', gen_random_uuid(), 'old')"
+hold "delete from crm.organizations where id = '$gone'"
+sql crm -c "update crm.loose set content = 'new'" >"$work/loose" 2>&1 &
+writing=$!
+until_waiting "$writing" "update crm.loose set content = 'new'"
+release
+if wait "$writing"; then failed 'who waits for the deletion is told' "$(<"$work/loose")"; else is 'who waits for the deletion is told' "$(grep -c 'the organization is gone' "$work/loose")" 1; fi
+is 'and writes no history' "$(strays)" 0
+sql crm -c "select crm.unenroll('crm.loose')" -c 'drop table crm.loose' >/dev/null
+
 # ---------------------------------------------------------------------------------------------- what is too much
 
 sql crm -c 'set role crm_owner' -c 'create table crm.heaps (org_id uuid not null, id uuid not null, content text, primary key (org_id, id))' \
