@@ -281,6 +281,18 @@ sql crm -c "select crm.remove_plan_override('$org', 'history_days')" >/dev/null
 as_owner "insert into crm.tasks (title) values ('new times')"
 is 'and history goes on' "$(verified)" 'true 0 {}'
 
+# The first by its id is the one that writes more than is removed; the other's history is older.
+for number in 2 1; do
+    sql crm -c "insert into crm.organizations (id, name, slug) values ('00000000-0000-7000-8000-00000000000$number', 'Busy $number', 'busy-$number')" \
+        -c "select crm.set_plan_override('00000000-0000-7000-8000-00000000000$number', 'history_days', maximum => 0, reason => 'test')"
+    for title in one two three four; do sql crm -c "insert into crm.tasks (org_id, title) values ('00000000-0000-7000-8000-00000000000$number', '$title')"; done
+done >/dev/null
+first=$(sql crm -c 'select crm.maintain_audit(1)')
+is 'who has waited longest is pruned first' "$(sql crm -c "select org_id from crm.audit_log where action = 'prune' order by id desc limit 1")" 00000000-0000-7000-8000-000000000002
+is 'it tells how many have to wait' "$(sql crm -c "select '$first'::jsonb ->> 'organizations_postponed'")" 2
+sql crm -c 'select crm.maintain_audit()' >/dev/null
+is 'and nobody, when all is done' "$(sql crm -c "select crm.maintain_audit() ->> 'organizations_postponed'")" 0
+
 # ---------------------------------------------------------------------------------------------- partitions
 
 partitions() { sql crm -c "select string_agg(c.relname, ' ' order by c.relname) from pg_inherits join pg_class as c on c.oid = inhrelid where inhparent = 'crm.audit_log'::regclass"; }
@@ -382,5 +394,24 @@ sql crm -c 'set session_replication_role = replica' -c 'create temp table ahead 
 maintain
 is 'entries of a time to come stay where they are' "$(reported partitions_made partitions_postponed)" '0 false'
 is 'until then' "$(sql crm -c 'select count(*) > 0 from crm_private.audit_log_later')" t
+
+# ---------------------------------------------------------------------------------------------- of very many organizations
+
+# With few places in the server's lock table.
+end_postgres "${cluster_process[history]}"
+printf '%s\n' 'max_locks_per_transaction = 10' 'max_connections = 5' 'superuser_reserved_connections = 0' 'autovacuum_max_workers = 1' \
+    'max_worker_processes = 1' 'max_wal_senders = 0' | as_pg tee -a "$work/history/postgresql.auto.conf" >/dev/null
+run_cluster history
+sql crm -c 'set session_replication_role = replica' -c "insert into crm.organizations (name, slug) select 'Many ' || n, 'many-' || n from generate_series(1, 1500) as n"
+sql crm -c "insert into crm.tasks (org_id, title) select id, 'one of many' from crm.organizations where slug like 'many-%'"
+rebuild 0 2
+maintain
+is 'the first of many calls makes partitions, and tells how many organizations are left' "$(reported partitions_made organizations_postponed transactions_chained)" '1 1480 20'
+calls=1
+until [[ $(reported organizations_postponed) == 0 ]] || ((calls == 100)); do
+    maintain
+    calls=$((calls + 1))
+done
+is 'all have their places in the end' "$calls $(sql crm -c 'select sum(waiting) from crm.verify_audit()')" '75 0'
 
 finish
