@@ -172,6 +172,7 @@ fn prune(organization: Uuid, days: i32, at_most: i64) -> Result<Done> {
         changed: None,
         before: None,
         after: Some(&told),
+        is_held: false,
     })?;
     writer.finish();
     Ok(Done { transactions: found.transactions, entries: found.entries })

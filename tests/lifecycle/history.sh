@@ -21,6 +21,7 @@ verified() { sql crm -c "select valid || ' ' || waiting || ' ' || problems::text
 
 # hold STATEMENTS / release: what another session does, and that it commits.
 hold() {
+    rm -f "$work/held"
     exec {held}> >(sql crm >"$work/held" 2>&1)
     holder=$!
     say "begin; $1; select 'held';" >&"$held"
