@@ -75,7 +75,7 @@ grant execute on function crm.maintain_audit(integer) to crm_worker, crm_admin;
 
 comment on function crm.maintain_audit(integer) is
 $$Keeps history in order; call it every hour, as a transaction of its own. Chains transactions that are not chained yet, removes what is older than the organization's plan keeps (the limit history_days; of about batch entries, 1 to 1000000), makes the partitions of the months to come, drops partitions that are empty and over.
-Returns {partitions_made, partitions_dropped, partitions_postponed, transactions_chained, transactions_pruned, entries_pruned}. partitions_postponed: somebody reads the log or changes an organization for so long that partitions are left to the next call. Errors: 22023 naming the argument.$$;
+Returns {partitions_made, partitions_dropped, partitions_postponed, organizations_postponed, transactions_chained, transactions_pruned, entries_pruned}. partitions_postponed: somebody reads the log or changes an organization for so long that partitions are left to the next call. organizations_postponed: of so many, something is left to chain or to remove: call it again. Errors: 22023 naming the argument.$$;
 
 create function crm.audit_checkpoint(org_id uuid default null)
     returns jsonb

@@ -124,7 +124,7 @@ grant execute on function crm.enroll(regclass, text[], text[], text, boolean) to
 
 comment on function crm.enroll(regclass, text[], text[], text, boolean) is
 $$Gives a table what every table of the CRM has: forced row level security with policies for crm_app and crm_multi by the permissions <table>.read, .create, .update, .delete and their scope (own: owner_id is the caller; team: owner_id is in a group of theirs; all; without a column owner_id only those with scope all do anything); grants; a refusal of what the caller is not permitted; stamps (org_id, id, created_at, created_by, updated_at, updated_by, owner_id, version: those the table has); tags, where it has a column tags text[].
-target: a table of the caller's with primary key (org_id, id).
+target: a table of the caller's with primary key (org_id, id). One with partitions is written by its own name: by that of a partition past policies, limits and history.
 rules: how columns are checked and kept, "<column> [required] <kind>".
 For text, with the kinds line <max>, text <max>, html <max> (rich text, sanitised), email, phone <column for E.164>, domain, url, code <letters>, country (ISO 3166-1 alpha-2), currency (ISO 4217), color (#rrggbb), key (a name for programs), mime (a type of file), rrule (how something repeats, RFC 5545), time_zone, locale; for text[], lines <max> (at most 100 entries). What is blank is stored as null.
 For states, with the kinds steps *:<state>,… <state>:<state>,… (where a row may begin, and from which state it may go to which), since <column> <value>,… (a timestamptz: when that column came to have one of the values; *: when it changed last), owner (a uuid: who is named there owns the row), kept (clients cannot set it: of any type, its default a constant).

@@ -82,9 +82,15 @@ fn erase_person(
 fn note(organization: Uuid, entity: &str, id: Uuid, erasure: &Erasure) -> Result<()> {
     let told = serde_json::to_vec(erasure).map_err(|_| CrmError::internal("what was erased cannot be told"))?;
     let mut writer = Writer::new(entity)?;
-    let event =
-        Event { org_id: organization, record_id: id, action: "erase", changed: None, before: None, after: Some(&told) };
-    writer.add(event)?;
+    writer.add(Event {
+        org_id: organization,
+        record_id: id,
+        action: "erase",
+        changed: None,
+        before: None,
+        after: Some(&told),
+        is_held: false,
+    })?;
     writer.finish();
     Ok(())
 }

@@ -11,13 +11,13 @@ use std::io::Write;
 use std::rc::Rc;
 
 use pgrx::datum::FromDatum;
-use pgrx::{direct_function_call_as_datum, pg_sys};
+use pgrx::{PgBuiltInOids, direct_function_call_as_datum, pg_sys};
 use uuid::Uuid;
 
 use super::keep::RECORD;
-use crate::db::catalog;
 use crate::db::plain::Plain;
 use crate::db::transition::datum;
+use crate::db::{self, catalog};
 use crate::error::{CrmError, Result};
 
 /// What the database keeps by itself in every row: that it changed is no change.
@@ -32,6 +32,8 @@ pub struct Shape {
     pub resource: String,
     /// Whether its rows stand for themselves.
     pub is_record: bool,
+    /// Whether a foreign key has looked for the organization, and holds it, before an insert is noted.
+    pub is_bound: bool,
     pub columns: Vec<Column>,
     /// Positions in a slot's values.
     pub org_id: usize,
@@ -137,12 +139,30 @@ fn describe(relation: pg_sys::Relation, generation: u64, arguments: &[String]) -
         entity: entity(relation),
         resource: resource.clone(),
         is_record: kind == RECORD,
+        is_bound: is_bound(relation, org_id)?,
         org_id,
         key,
         owner_id: place("owner_id"),
         width: attributes.len() as c_int,
         columns,
     })
+}
+
+fn is_bound(relation: pg_sys::Relation, org_id: usize) -> Result<bool> {
+    // SAFETY: an open relation.
+    let table = unsafe { (*relation).rd_id };
+    let column = i16::try_from(org_id + 1).map_err(|_| CrmError::internal("a table has too many columns"))?;
+    let bound = db::select(
+        "select exists (
+             select from pg_catalog.pg_constraint
+             where conrelid = $1 and contype = 'f' and confrelid = 'crm.organizations'::pg_catalog.regclass
+                 and conkey = array[$2] and not condeferrable
+         )",
+        &[PgBuiltInOids::OIDOID, PgBuiltInOids::INT2OID],
+        &[table.into(), column.into()],
+        |rows| rows.first().get_one::<bool>(),
+    )?;
+    Ok(bound == Some(true))
 }
 
 /// Names a table as entries do.

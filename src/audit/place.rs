@@ -23,7 +23,7 @@ const COLUMNS: [&str; 10] =
 const FEW: usize = 16;
 
 /// So many of those that wait are given a place at a time.
-const WAITING_MAX: i64 = 1000;
+pub const WAITING_MAX: i64 = 1000;
 
 thread_local! {
     static OURS: Cell<bool> = const { Cell::new(false) };
@@ -46,6 +46,27 @@ impl Drop for Ours {
     fn drop(&mut self) {
         OURS.set(self.0);
     }
+}
+
+/// Nobody deletes the organization until the transaction ends: as the foreign key would see to it, which appended rows do not pass.
+/// Before a transaction's first entry of it, not as it commits: who deletes waits for who writes, then, and takes what was written
+/// along; later, they would wait for each other.
+pub fn hold(organization: Uuid) -> Result<()> {
+    let is_there = db::as_definer(|| {
+        db::write_prepared(
+            "select from crm.organizations where id = $1 for key share",
+            &[PgBuiltInOids::UUIDOID],
+            &[to_pg(organization).into()],
+            |rows| Ok(!rows.is_empty()),
+        )
+    })?;
+    if is_there {
+        return Ok(());
+    }
+    Err(CrmError::InUse {
+        message: "the organization is gone".into(),
+        hint: "It was deleted meanwhile, with all that was its own.".into(),
+    })
 }
 
 /// Writes the transaction's rows, one for each organization that still is.

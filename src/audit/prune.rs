@@ -1,5 +1,7 @@
 //! Keeping history in order: partitions, places in the chains, and the end of what is old enough.
 
+use std::collections::BTreeSet;
+
 use pgrx::PgBuiltInOids;
 use pgrx::datum::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -8,7 +10,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::notes::Pruning;
-use super::place::{self, Ours};
+use super::place::{self, Ours, WAITING_MAX};
 use super::write::{Event, Writer};
 use super::{partitions, verify};
 use crate::db::{self, locks};
@@ -27,65 +29,124 @@ fn maintain_audit(batch: Option<i32>) -> Result<JsonB, ErrorReport> {
     if !(1..=1_000_000).contains(&batch) {
         return Err(CrmError::invalid("batch", "must be between 1 and 1000000").into());
     }
-    let placed = place_all()?;
-    let (transactions, entries) = prune_all(batch)?;
+    let mut postponed = BTreeSet::new();
+    let placed = place_all(&mut postponed)?;
+    let pruned = prune_all(batch, &mut postponed)?;
     let partitions = partitions::keep_up()?;
     Ok(JsonB(json!({
         "partitions_made": partitions.made,
         "partitions_dropped": partitions.dropped,
         "partitions_postponed": partitions.postponed,
+        "organizations_postponed": postponed.len(),
         "transactions_chained": placed,
-        "transactions_pruned": transactions,
-        "entries_pruned": entries,
+        "transactions_pruned": pruned.transactions,
+        "entries_pruned": pruned.entries,
     })))
 }
 
-/// Where the organization's chain is not just being added to.
-fn place_all() -> Result<i64> {
+/// Of so many organizations one call chains what waits, and of so many it prunes: each is a place in the server's lock table until
+/// the call ends, and this is what the server has places for on account of two connections each.
+fn share() -> usize {
+    // SAFETY: reads a setting that only a restart changes.
+    2 * usize::try_from(unsafe { pg_sys::max_locks_per_xact }).unwrap_or(0)
+}
+
+/// Where the organization's chain is not just being added to; who has waited longest comes first.
+fn place_all(postponed: &mut BTreeSet<Uuid>) -> Result<i64> {
     let table = db::relation(c"crm", c"audit_transactions")?;
     let organizations = db::select(
-        "select distinct org_id from crm.audit_transactions where position is null order by org_id",
+        "select org_id from crm.audit_transactions where position is null group by org_id order by min(created_at), org_id",
         &[],
         &[],
         |rows| rows.map(|row| Ok(row.get::<pgrx::Uuid>(1)?.map(from_pg))).collect::<Result<Vec<_>>>(),
     )?;
-    let mut placed = 0;
+    let (mut locked, mut placed) = (0, 0);
     for organization in organizations.into_iter().flatten() {
-        if locks::try_one_after_another(table, organization) {
-            placed += db::at_latest(|| place::place_waiting(organization))?.placed;
+        if locked < share() && locks::try_one_after_another(table, organization) {
+            locked += 1;
+            let now = db::at_latest(|| place::place_waiting(organization))?.placed;
+            placed += now;
+            if now < WAITING_MAX {
+                continue;
+            }
         }
+        postponed.insert(organization);
     }
     Ok(placed)
 }
 
-/// Gives how many transactions and entries.
-fn prune_all(batch: i64) -> Result<(i64, i64)> {
-    let organizations = db::select("select id from crm.organizations order by id", &[], &[], |rows| {
-        rows.map(|row| Ok(row.get::<pgrx::Uuid>(1)?.map(from_pg))).collect::<Result<Vec<_>>>()
-    })?;
-    let (mut transactions, mut entries) = (0, 0);
-    for organization in organizations.into_iter().flatten() {
-        if entries >= batch {
-            break;
+/// Who is most overdue comes first: so everybody's turn comes, however much others write.
+fn prune_all(batch: i64, postponed: &mut BTreeSet<Uuid>) -> Result<Done> {
+    let table = db::relation(c"crm", c"audit_transactions")?;
+    let (mut locked, mut done) = (0, Done::default());
+    for Due { organization, days, .. } in due()? {
+        let is_left = || Ok::<_, CrmError>(db::at_latest(|| old_enough(organization, days, 1))?.is_some());
+        if !is_left()? {
+            continue;
         }
-        let Some(terms) = plans::terms_of(organization)? else { continue };
-        if let Some(days) = terms.days_of_history(plans::now())
-            && let Some(pruning) = prune(organization, days, batch - entries)?
-        {
-            transactions += pruning.transactions;
-            entries += pruning.entries;
+        if done.entries < batch && locked < share() && locks::try_one_after_another(table, organization) {
+            locked += 1;
+            let pruned = prune(organization, days, batch - done.entries)?;
+            done.transactions += pruned.transactions;
+            done.entries += pruned.entries;
+            if !is_left()? {
+                continue;
+            }
         }
+        postponed.insert(organization);
     }
-    Ok((transactions, entries))
+    Ok(done)
 }
 
-/// Removes the oldest transactions, the last of the chain never: from where they end, the rest can be verified.
-fn prune(organization: Uuid, days: i64, at_most: i64) -> Result<Option<Pruning>> {
-    let days = i32::try_from(days).unwrap_or(i32::MAX).min(1_000_000);
-    let Some(found) = old_enough(organization, days, at_most)? else { return Ok(None) };
-    if !locks::try_one_after_another(db::relation(c"crm", c"audit_transactions")?, organization) {
-        return Ok(None);
+/// What was pruned.
+#[derive(Default)]
+struct Done {
+    transactions: i64,
+    entries: i64,
+}
+
+/// An organization whose chain begins with what is older than its plan keeps.
+struct Due {
+    /// Microseconds since 2000-01-01.
+    since: i64,
+    organization: Uuid,
+    days: i32,
+}
+
+/// Those that have waited longest first.
+fn due() -> Result<Vec<Due>> {
+    const DAY: i64 = 86_400_000_000;
+    let first = db::select(
+        "select o.id, (extract(epoch from first.created_at - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint
+         from crm.organizations as o
+         cross join lateral (
+             select t.created_at from crm.audit_transactions as t
+             where t.org_id = o.id and t.position is not null order by t.position limit 1
+         ) as first",
+        &[],
+        &[],
+        |rows| {
+            rows.map(|row| Ok(row.get::<pgrx::Uuid>(1)?.map(from_pg).zip(row.get::<i64>(2)?)))
+                .collect::<Result<Vec<_>>>()
+        },
+    )?;
+    let mut due = vec![];
+    for (organization, began) in first.into_iter().flatten() {
+        let days = plans::terms_of(organization)?.and_then(|terms| terms.days_of_history(plans::now()));
+        let Some(days) = days.map(|days| i32::try_from(days).unwrap_or(i32::MAX).min(1_000_000)) else { continue };
+        due.push(Due { since: began + i64::from(days) * DAY, organization, days });
     }
+    due.retain(|one| one.since <= plans::now());
+    due.sort_by_key(|one| (one.since, one.organization));
+    Ok(due)
+}
+
+/// Removes the oldest transactions: from where they end, the rest can be verified. Under the organization's lock, and so not what
+/// somebody else has pruned meanwhile.
+fn prune(organization: Uuid, days: i32, at_most: i64) -> Result<Done> {
+    let Some(mut found) = db::at_latest(|| old_enough(organization, days, at_most))? else {
+        return Ok(Done::default());
+    };
     let _ours = Ours::begin();
     let arguments = [to_pg(organization).into(), found.position.into()];
     let entries = db::execute(
@@ -101,8 +162,8 @@ fn prune(organization: Uuid, days: i64, at_most: i64) -> Result<Option<Pruning>>
     )?;
     let transactions =
         db::execute("delete from crm.audit_transactions where org_id = $1 and position <= $2 returning 1", &arguments)?;
-    let pruning = Pruning { transactions: transactions as i64, entries: entries as i64, ..found };
-    let told = serde_json::to_vec(&pruning).map_err(|_| CrmError::internal("what was pruned cannot be told"))?;
+    (found.transactions, found.entries) = (transactions as i64, entries as i64);
+    let told = serde_json::to_vec(&found).map_err(|_| CrmError::internal("what was pruned cannot be told"))?;
     let mut writer = Writer::new(ENTITY)?;
     writer.add(Event {
         org_id: organization,
@@ -111,12 +172,13 @@ fn prune(organization: Uuid, days: i64, at_most: i64) -> Result<Option<Pruning>>
         changed: None,
         before: None,
         after: Some(&told),
+        is_held: false,
     })?;
     writer.finish();
-    Ok(Some(pruning))
+    Ok(Done { transactions: found.transactions, entries: found.entries })
 }
 
-/// The last of the transactions that are to go, as the chain has them; of about so many entries.
+/// The last of the transactions that are to go, as the chain has them; of about so many entries. The last of the chain never goes.
 fn old_enough(organization: Uuid, days: i32, at_most: i64) -> Result<Option<Pruning>> {
     let found = db::select(
         "with kept as (

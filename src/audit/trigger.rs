@@ -207,6 +207,7 @@ impl<'a> Log<'a> {
             changed,
             before: before.then_some(self.before.as_slice()),
             after: after.then_some(self.after.as_slice()),
+            is_held: self.shape.is_bound && action == "insert",
         })
     }
 

@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::entry::Entry;
 use super::origin::{self, Origin};
-use super::partition;
 use super::transaction::{self, Ids};
 use super::trash::Deletion;
+use super::{partition, place};
 use crate::db::append::{Appender, Value};
 use crate::error::Result;
 use crate::identity::principal::to_pg;
@@ -45,6 +45,8 @@ pub struct Event<'a> {
     pub changed: Option<Vec<&'a str>>,
     pub before: Option<&'a [u8]>,
     pub after: Option<&'a [u8]>,
+    /// Whether a foreign key of the record's sees to it that nobody deletes the organization meanwhile.
+    pub is_held: bool,
 }
 
 /// Writes the entries of one statement.
@@ -96,6 +98,9 @@ impl<'a> Writer<'a> {
             transaction::begin_entries();
             let shared = Shared::of(self.entity, &self.origin, self.transaction_id);
             self.table = Some((Appender::new(partition::open(self.created_at)?, &COLUMNS)?, shared));
+        }
+        if !event.is_held && !transaction::has_entries(entry.org_id) {
+            place::hold(entry.org_id)?;
         }
         transaction::note(&entry, &self.origin)?;
         if let Some((table, shared)) = &mut self.table {

@@ -21,6 +21,7 @@ verified() { sql crm -c "select valid || ' ' || waiting || ' ' || problems::text
 
 # hold STATEMENTS / release: what another session does, and that it commits.
 hold() {
+    rm -f "$work/held"
     exec {held}> >(sql crm >"$work/held" 2>&1)
     holder=$!
     say "begin; $1; select 'held';" >&"$held"
@@ -216,6 +217,54 @@ works 'a dry run waits for nobody' as_owner "set local lock_timeout = '2s'" "$qu
 release
 is 'the chain is valid' "$(verified)" 'true 0 {}'
 
+# ---------------------------------------------------------------------------------------------- an organization, while others write
+
+# strays: rows of history whose organization is gone.
+strays() {
+    sql crm -c "select count(*) from (select org_id from crm.audit_log union all select org_id from crm.audit_transactions union all select org_id from crm.deleted_records) as history
+        where not exists (select from crm.organizations as o where o.id = history.org_id)"
+}
+# delete_organization STATEMENT: in the background; goes on when it waits for somebody or has ended.
+delete_organization() {
+    sql crm -c "$1" >"$work/deleted" 2>&1 &
+    deleting=$!
+    until_waiting "$deleting" "$1"
+}
+for how in delete crm.delete_organization; do
+    for what in 'update crm.contacts set title = $$held$$' 'delete from crm.contacts' 'update crm.organizations set country = $$DE$$'; do
+        gone=$(sql crm -c "insert into crm.organizations (name, slug) values ('Short-lived', 'short-lived') returning id")
+        sql crm -c "insert into crm.contacts (org_id, last_name) values ('$gone', 'Short-lived')"
+        if [[ $what == *organizations* ]]; then key=id; else key=org_id; fi
+        hold "$what where $key = '$gone'"
+        if [[ $how == delete ]]; then
+            delete_organization "delete from crm.organizations where id = '$gone'"
+        else
+            delete_organization "select crm.delete_organization('$gone')"
+        fi
+        release
+        if wait "$deleting"; then ok "$how waits for: ${what% set*}"; else failed "$how waits for: ${what% set*}" "$(cat "$work/deleted" "$work/held")"; fi
+        is 'and takes all history along' "$(sql crm -c "select count(*) from crm.organizations where id = '$gone'") $(strays)" '0 0'
+    done
+done
+contact=$(sql crm -c "insert into crm.contacts (org_id, last_name) values ('$org', 'Repeated') returning id")
+hold "set transaction isolation level repeatable read; select from crm.contacts where id = '$contact'"
+sql crm -c "update crm.organizations set name = name || '.' where id = '$org'"
+say "update crm.contacts set title = 'seen' where id = '$contact';" >&"$held"
+release || :
+is 'an older state of the organization does for who writes in it' "$(sql crm -c "select title from crm.contacts where id = '$contact'")" seen
+sql crm -c 'create table crm.loose (org_id uuid not null, id uuid not null, content text, primary key (org_id, id))' -c "alter table crm.loose owner to crm_owner" \
+    -c "select crm.enroll('crm.loose')" >/dev/null
+gone=$(sql crm -c "insert into crm.organizations (name, slug) values ('Short-lived', 'short-lived') returning id")
+sql crm -c "insert into crm.loose values ('$gone', gen_random_uuid(), 'old')"
+hold "delete from crm.organizations where id = '$gone'"
+sql crm -c "update crm.loose set content = 'new'" >"$work/loose" 2>&1 &
+writing=$!
+until_waiting "$writing" "update crm.loose set content = 'new'"
+release
+if wait "$writing"; then failed 'who waits for the deletion is told' "$(<"$work/loose")"; else is 'who waits for the deletion is told' "$(grep -c 'the organization is gone' "$work/loose")" 1; fi
+is 'and writes no history' "$(strays)" 0
+sql crm -c "select crm.unenroll('crm.loose')" -c 'drop table crm.loose' >/dev/null
+
 # ---------------------------------------------------------------------------------------------- what is too much
 
 sql crm -c 'set role crm_owner' -c 'create table crm.heaps (org_id uuid not null, id uuid not null, content text, primary key (org_id, id))' \
@@ -238,6 +287,18 @@ is 'also by an older checkpoint' "$(as_owner "select valid from crm.verify_audit
 sql crm -c "select crm.remove_plan_override('$org', 'history_days')" >/dev/null
 as_owner "insert into crm.tasks (title) values ('new times')"
 is 'and history goes on' "$(verified)" 'true 0 {}'
+
+# The first by its id is the one that writes more than is removed; the other's history is older.
+for number in 2 1; do
+    sql crm -c "insert into crm.organizations (id, name, slug) values ('00000000-0000-7000-8000-00000000000$number', 'Busy $number', 'busy-$number')" \
+        -c "select crm.set_plan_override('00000000-0000-7000-8000-00000000000$number', 'history_days', maximum => 0, reason => 'test')"
+    for title in one two three four; do sql crm -c "insert into crm.tasks (org_id, title) values ('00000000-0000-7000-8000-00000000000$number', '$title')"; done
+done >/dev/null
+first=$(sql crm -c 'select crm.maintain_audit(1)')
+is 'who has waited longest is pruned first' "$(sql crm -c "select org_id from crm.audit_log where action = 'prune' order by id desc limit 1")" 00000000-0000-7000-8000-000000000002
+is 'it tells how many have to wait' "$(sql crm -c "select '$first'::jsonb ->> 'organizations_postponed'")" 2
+sql crm -c 'select crm.maintain_audit()' >/dev/null
+is 'and nobody, when all is done' "$(sql crm -c "select crm.maintain_audit() ->> 'organizations_postponed'")" 0
 
 # ---------------------------------------------------------------------------------------------- partitions
 
@@ -340,5 +401,24 @@ sql crm -c 'set session_replication_role = replica' -c 'create temp table ahead 
 maintain
 is 'entries of a time to come stay where they are' "$(reported partitions_made partitions_postponed)" '0 false'
 is 'until then' "$(sql crm -c 'select count(*) > 0 from crm_private.audit_log_later')" t
+
+# ---------------------------------------------------------------------------------------------- of very many organizations
+
+# With few places in the server's lock table.
+end_postgres "${cluster_process[history]}"
+printf '%s\n' 'max_locks_per_transaction = 10' 'max_connections = 5' 'superuser_reserved_connections = 0' 'autovacuum_max_workers = 1' \
+    'max_worker_processes = 1' 'max_wal_senders = 0' | as_pg tee -a "$work/history/postgresql.auto.conf" >/dev/null
+run_cluster history
+sql crm -c 'set session_replication_role = replica' -c "insert into crm.organizations (name, slug) select 'Many ' || n, 'many-' || n from generate_series(1, 1500) as n"
+sql crm -c "insert into crm.tasks (org_id, title) select id, 'one of many' from crm.organizations where slug like 'many-%'"
+rebuild 0 2
+maintain
+is 'the first of many calls makes partitions, and tells how many organizations are left' "$(reported partitions_made organizations_postponed transactions_chained)" '1 1480 20'
+calls=1
+until [[ $(reported organizations_postponed) =~ ^0?$ ]] || ((calls == 100)); do
+    maintain
+    calls=$((calls + 1))
+done
+is 'all have their places in the end' "$calls $(sql crm -c 'select sum(waiting) from crm.verify_audit()')" '75 0'
 
 finish

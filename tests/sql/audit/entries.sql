@@ -234,6 +234,21 @@ select tests.become_role('crm_app');
 select crm.authenticate_api_key(:'key') \g /dev/null
 select tests.nobody();
 
+-- Partitions ----------------------------------------------------------------------------------------------------------------------
+
+create table crm.readings (org_id uuid not null, id uuid not null default gen_random_uuid(), content text, primary key (org_id, id)) partition by hash (org_id);
+create table tests.readings_0 partition of crm.readings for values with (modulus 1, remainder 0);
+select crm.enroll('crm.readings', array['content required line 5']) \g /dev/null
+select count(*) >= 0 as skipped from tests.entries('Acme') \gset
+insert into crm.readings (org_id, content) values (:'acme', ' one ');
+insert into tests.readings_0 (org_id, content) values (:'acme', ' two ');
+update crm.readings set content = content || '.' where org_id = :'acme';
+select results_eq(
+    $$select action, after ->> 'content' from tests.entries('Acme') where entity = 'readings'$$,
+    $$values ('insert', 'one'), ('update', 'one.'), ('update', 'two.')$$, 'what is written to a partition by its name is not noted, but completed'
+);
+select matches(tests.outcome(format('insert into tests.readings_0 (org_id, content) values (%L, ''too long'')', :'acme')), '^22023 content', 'and checked');
+
 -- By hand --------------------------------------------------------------------------------------------------------------------------
 
 create role tests_dba_of_entries in role crm_owner, crm_admin;
