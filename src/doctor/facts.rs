@@ -7,8 +7,9 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
-use super::declared::Declared;
-use super::version;
+use super::declared::{Declared, History};
+use super::{policy, version};
+use crate::audit::keep;
 use crate::db::{self, savepoint};
 use crate::deployment;
 use crate::error::Result;
@@ -17,6 +18,7 @@ use crate::upgrade::versions::versions;
 
 pub fn collect() -> Result<Value> {
     let declared = Declared::of(schema::table_statements());
+    let triggers = [declared.triggers, history_triggers(&declared.histories)].concat();
     let versions = versions()?;
     let server = pg_sys::PG_VERSION_NUM as i32;
     let server = db::select("select pg_catalog.current_setting('server_version_num')::integer", &[], &[], |rows| {
@@ -36,7 +38,9 @@ pub fn collect() -> Result<Value> {
         "settings": settings()?,
         "password": password(c"crm_authenticator"),
         "tables": declared.tables,
-        "triggers": declared.triggers,
+        "triggers": triggers,
+        "policies": policies(declared.policies),
+        "indexes": declared.indexes,
         "enrollments": declared.enrollments,
     }))
 }
@@ -44,6 +48,25 @@ pub fn collect() -> Result<Value> {
 /// The declarations alone, which is all that tables are compared with.
 pub fn declared() -> Value {
     json!({ "enrollments": Declared::of(schema::table_statements()).enrollments })
+}
+
+/// What `crm_private.keep_history` makes.
+fn history_triggers(histories: &[History]) -> Vec<Value> {
+    let statements: Vec<_> = histories
+        .iter()
+        .map(|history| keep::audit_triggers(&history.table, &history.resource, "id", keep::PART, &history.secrets))
+        .collect();
+    Declared::of(statements.iter().map(String::as_str)).triggers
+}
+
+/// With what they say; of one whose table or function is not there, nothing.
+fn policies(declared: Vec<Value>) -> Vec<Value> {
+    let with_words = |mut policy: Value| {
+        let says = policy["statement"].as_str().map(|statement| savepoint::probe(|| policy::says(statement)));
+        policy["says"] = says.and_then(Result::ok).unwrap_or(Value::Null);
+        policy
+    };
+    declared.into_iter().map(with_words).collect()
 }
 
 fn encoding() -> String {

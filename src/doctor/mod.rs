@@ -3,6 +3,7 @@
 mod declared;
 mod facts;
 mod health;
+mod policy;
 mod version;
 
 use pgrx::JsonB;
@@ -41,6 +42,7 @@ const CHECKS: &[(&str, &str)] = &checks![
     "deployment",
     "trigger_missing",
     "enrollment",
+    "policy_changed",
     "table_without_row_level_security",
     "policy_always_true",
     "several_permissive_policies",
