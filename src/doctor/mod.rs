@@ -53,6 +53,7 @@ const CHECKS: &[(&str, &str)] = &checks![
     "view_past_policies",
     "foreign_key_without_org_id",
     "foreign_key_without_index",
+    "index_missing",
     "index_not_by_organization",
     "key_without_organization",
     "partial_unique_index",
