@@ -1,5 +1,6 @@
 //! What a check of the doctor's is told, as its argument `$1`: what the library knows, and what no query may read.
 
+use std::collections::HashMap;
 use std::ffi::CStr;
 
 use pgrx::FromDatum;
@@ -12,6 +13,7 @@ use super::{policy, version};
 use crate::audit::keep;
 use crate::db::{self, savepoint};
 use crate::deployment;
+use crate::edge::config;
 use crate::error::Result;
 use crate::schema;
 use crate::upgrade::versions::versions;
@@ -36,6 +38,7 @@ pub fn collect() -> Result<Value> {
         "server_version_min": version::oldest_server(server / 10_000),
         "encoding": encoding(),
         "settings": settings()?,
+        "postgrest": HashMap::from(config::FIXED),
         "password": password(c"crm_authenticator"),
         "tables": declared.tables,
         "triggers": triggers,

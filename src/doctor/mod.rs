@@ -64,6 +64,7 @@ const CHECKS: &[(&str, &str)] = &checks![
     "identity_provider_keys",
     "login_role",
     "postgrest_functions",
+    "postgrest_settings",
     "server_version",
     "server_encoding",
     "server_settings",

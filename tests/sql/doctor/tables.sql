@@ -122,16 +122,16 @@ end
 $$;
 select is(tests.still_told('drop table crm_private.schema_version'), 'role_attributes, schema_version, table_missing', 'the version is gone');
 select is(
-    tests.still_told('drop table crm_private.settings, crm_private.signing_keys'), 'role_attributes, settings, signing_key, table_missing', 'settings and keys are gone'
+    tests.still_told('drop table crm_private.settings, crm_private.signing_keys'), 'postgrest_settings, role_attributes, settings, signing_key, table_missing', 'settings and keys are gone'
 );
 select is(
     tests.still_told('do $d$ declare r regclass; begin
         for r in select oid from pg_class where relnamespace in (''crm''::regnamespace, ''crm_private''::regnamespace) and relkind = ''r'' loop execute format(''drop table if exists %s cascade'', r); end loop; end $d$'),
-    'audit_partitions, identity_provider_keys, role_attributes, schema_version, settings, signing_key, table_missing', 'every table is gone'
+    'audit_partitions, identity_provider_keys, postgrest_settings, role_attributes, schema_version, settings, signing_key, table_missing', 'every table is gone'
 );
 select is(
     tests.still_told('revoke all on crm_private.signing_keys from crm_definer; drop policy settings_all_definer on crm_private.settings'),
-    'policy_changed, role_attributes, settings, signing_key', 'the functions cannot read'
+    'policy_changed, postgrest_settings, role_attributes, settings, signing_key', 'the functions cannot read'
 );
 
 select finish();
