@@ -4,8 +4,14 @@ select
     case when i.indisunique then 'error' else 'warning' end as severity,
     pg_catalog.format('%s', i.indexrelid::pg_catalog.regclass) as object,
     'an index that is not valid' as problem,
-    pg_catalog.format('reindex index concurrently %s', i.indexrelid::pg_catalog.regclass) as fix
+    -- One of a table with partitions is not valid while a partition has none of its kind.
+    case x.relkind
+        when 'I' then pg_catalog.format('drop index %s; %s', i.indexrelid::pg_catalog.regclass,
+            pg_catalog.replace(pg_catalog.pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '))
+        else pg_catalog.format('reindex index concurrently %s', i.indexrelid::pg_catalog.regclass)
+    end as fix
 from pg_catalog.pg_index as i
+join pg_catalog.pg_class as x on x.oid = i.indexrelid
 join pg_catalog.pg_class as c on c.oid = i.indrelid
 where c.relnamespace in (pg_catalog.to_regnamespace('crm'), pg_catalog.to_regnamespace('crm_private'))
     and not (i.indisvalid and i.indisready and i.indislive)

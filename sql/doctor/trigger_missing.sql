@@ -12,6 +12,17 @@ where pg_catalog.to_regclass(wanted.relation) is not null
         select from pg_catalog.pg_trigger as t where t.tgrelid = pg_catalog.to_regclass(wanted.relation) and t.tgname = wanted.name
     )
 union all
+-- Those that fire for statements are not the partitions' own by themselves.
+select
+    'error',
+    pg_catalog.format('%s', i.inhrelid::pg_catalog.regclass),
+    'trigger _300_append_only_truncate is missing',
+    pg_catalog.format('create trigger _300_append_only_truncate after truncate on %s for each statement execute function crm_private.append_only()',
+        i.inhrelid::pg_catalog.regclass)
+from pg_catalog.pg_inherits as i
+where i.inhparent = pg_catalog.to_regclass('crm.audit_log')
+    and not exists (select from pg_catalog.pg_trigger as t where t.tgrelid = i.inhrelid and t.tgname = '_300_append_only_truncate')
+union all
 select
     'error',
     pg_catalog.format('%s', t.tgrelid::pg_catalog.regclass),

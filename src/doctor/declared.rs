@@ -2,12 +2,24 @@
 
 use serde_json::{Map, Value, json};
 
-/// Tables by name, triggers as `{relation, name, statement}`, and by table how it is enrolled.
+/// Tables by name; triggers, policies and indexes as `{relation, name, statement}`; by table how it is enrolled, and what it is
+/// that gives it history.
 #[derive(Debug, Default, PartialEq)]
 pub struct Declared {
     pub tables: Vec<String>,
     pub triggers: Vec<Value>,
+    pub policies: Vec<Value>,
+    pub indexes: Vec<Value>,
+    pub histories: Vec<History>,
     pub enrollments: Map<String, Value>,
+}
+
+/// A call of `crm_private.keep_history`.
+#[derive(Debug, PartialEq)]
+pub struct History {
+    pub table: String,
+    pub resource: String,
+    pub secrets: Vec<String>,
 }
 
 impl Declared {
@@ -25,9 +37,15 @@ impl Declared {
             ["create", "table", name, ..] => self.tables.push((*name).to_owned()),
             ["create", "trigger", name, rest @ ..] | ["create", "constraint", "trigger", name, rest @ ..] => {
                 if let Some(at) = rest.iter().position(|word| *word == "on") {
-                    let relation = rest.get(at + 1);
-                    self.triggers.push(json!({ "relation": relation, "name": name, "statement": statement }));
+                    self.triggers.extend(rest.get(at + 1).map(|relation| part(relation, name, statement)));
                 }
+            }
+            ["create", "policy", name, "on", relation, ..] => self.policies.push(part(relation, name, statement)),
+            ["create", "index", name, "on", relation, ..] | ["create", "unique", "index", name, "on", relation, ..] => {
+                self.indexes.push(part(relation, name, statement));
+            }
+            ["select", call, ..] if call.starts_with("crm_private.keep_history(") => {
+                self.histories.extend(History::of(statement));
             }
             ["select", call, ..] if call.starts_with("crm.enroll(") => {
                 if let Some(table) = statement.split('\'').nth(1) {
@@ -36,6 +54,20 @@ impl Declared {
             }
             _ => {}
         }
+    }
+}
+
+fn part(relation: &str, name: &str, statement: &str) -> Value {
+    json!({ "relation": relation, "name": name, "statement": statement })
+}
+
+impl History {
+    fn of(call: &str) -> Option<Self> {
+        let mut given = call.split('\'').skip(1).step_by(2);
+        let (table, resource) = (given.next()?.to_owned(), given.next()?.to_owned());
+        let secrets = given.next().map_or("", |list| list.trim_matches(['{', '}']));
+        let secrets = secrets.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        Some(Self { table, resource, secrets })
     }
 }
 
@@ -73,6 +105,25 @@ mod tests {
     fn a_semicolon_in_quotes_or_comments_ends_no_statement() {
         let script = "-- one; two\nselect 'a;''b'; do $$ x; y; $$;\n-- end; \nselect -- not;\n 1;";
         assert_eq!(statements(script), ["select 'a;''b'", "do $$ x; y; $$", "select -- not;\n 1"]);
+    }
+
+    #[test]
+    fn policies_indexes_and_histories_are_told() {
+        let script = "create policy a_select on crm.a for select to crm_app using (true);
+            create unique index a_idx on crm.a (b) where c is null;
+            create index on_idx\n on crm.a (b);
+            select crm_private.keep_history('crm.a', 'as');
+            select crm_private.keep_history('crm.b', 'bs', '{c,d}');";
+        let declared = Declared::of([script].into_iter());
+        let names = |parts: &[Value]| parts.iter().map(|one| one["name"].clone()).collect::<Vec<_>>();
+        assert_eq!(names(&declared.policies), ["a_select"]);
+        assert_eq!(names(&declared.indexes), ["a_idx", "on_idx"]);
+        let history = |table: &str, resource: &str, secrets: &[&str]| History {
+            table: table.into(),
+            resource: resource.into(),
+            secrets: secrets.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        assert_eq!(declared.histories, [history("crm.a", "as", &[]), history("crm.b", "bs", &["c", "d"])]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a check of the doctor's is told, as its argument `$1`: what the library knows, and what no query may read.
 
+use std::collections::HashMap;
 use std::ffi::CStr;
 
 use pgrx::FromDatum;
@@ -7,16 +8,19 @@ use pgrx::JsonB;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
 
-use super::declared::Declared;
-use super::version;
+use super::declared::{Declared, History};
+use super::{policy, version};
+use crate::audit::keep;
 use crate::db::{self, savepoint};
 use crate::deployment;
+use crate::edge::config;
 use crate::error::Result;
 use crate::schema;
 use crate::upgrade::versions::versions;
 
 pub fn collect() -> Result<Value> {
     let declared = Declared::of(schema::table_statements());
+    let triggers = [declared.triggers, history_triggers(&declared.histories)].concat();
     let versions = versions()?;
     let server = pg_sys::PG_VERSION_NUM as i32;
     let server = db::select("select pg_catalog.current_setting('server_version_num')::integer", &[], &[], |rows| {
@@ -34,9 +38,12 @@ pub fn collect() -> Result<Value> {
         "server_version_min": version::oldest_server(server / 10_000),
         "encoding": encoding(),
         "settings": settings()?,
+        "postgrest": HashMap::from(config::FIXED),
         "password": password(c"crm_authenticator"),
         "tables": declared.tables,
-        "triggers": declared.triggers,
+        "triggers": triggers,
+        "policies": policies(declared.policies),
+        "indexes": declared.indexes,
         "enrollments": declared.enrollments,
     }))
 }
@@ -44,6 +51,25 @@ pub fn collect() -> Result<Value> {
 /// The declarations alone, which is all that tables are compared with.
 pub fn declared() -> Value {
     json!({ "enrollments": Declared::of(schema::table_statements()).enrollments })
+}
+
+/// What `crm_private.keep_history` makes.
+fn history_triggers(histories: &[History]) -> Vec<Value> {
+    let statements: Vec<_> = histories
+        .iter()
+        .map(|history| keep::audit_triggers(&history.table, &history.resource, "id", keep::PART, &history.secrets))
+        .collect();
+    Declared::of(statements.iter().map(String::as_str)).triggers
+}
+
+/// With what they say; of one whose table or function is not there, nothing.
+fn policies(declared: Vec<Value>) -> Vec<Value> {
+    let with_words = |mut policy: Value| {
+        let says = policy["statement"].as_str().map(|statement| savepoint::probe(|| policy::says(statement)));
+        policy["says"] = says.and_then(Result::ok).unwrap_or(Value::Null);
+        policy
+    };
+    declared.into_iter().map(with_words).collect()
 }
 
 fn encoding() -> String {

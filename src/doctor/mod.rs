@@ -3,6 +3,7 @@
 mod declared;
 mod facts;
 mod health;
+mod policy;
 mod version;
 
 use pgrx::JsonB;
@@ -41,6 +42,7 @@ const CHECKS: &[(&str, &str)] = &checks![
     "deployment",
     "trigger_missing",
     "enrollment",
+    "policy_changed",
     "table_without_row_level_security",
     "policy_always_true",
     "several_permissive_policies",
@@ -51,6 +53,7 @@ const CHECKS: &[(&str, &str)] = &checks![
     "view_past_policies",
     "foreign_key_without_org_id",
     "foreign_key_without_index",
+    "index_missing",
     "index_not_by_organization",
     "key_without_organization",
     "partial_unique_index",
@@ -61,6 +64,7 @@ const CHECKS: &[(&str, &str)] = &checks![
     "identity_provider_keys",
     "login_role",
     "postgrest_functions",
+    "postgrest_settings",
     "server_version",
     "server_encoding",
     "server_settings",

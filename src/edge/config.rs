@@ -13,7 +13,7 @@ use crate::identity::{key_store, providers};
 
 /// Every name is set each time, also to its default: what is left out could be given by the owner of the database with
 /// ALTER DATABASE … SET pgrst.…
-const FIXED: [(&str, &str); 17] = [
+pub const FIXED: [(&str, &str); 17] = [
     ("jwt_secret_is_base64", "false"),
     ("jwt_role_claim_key", ".role"),
     ("jwt_cache_max_lifetime", "3600"),

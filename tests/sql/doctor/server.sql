@@ -9,6 +9,11 @@ insert into tests.cases (sentence, broken, wanted, mended) values
     ('a key that signs later only', 'update crm_private.signing_keys set active_from = now() + interval ''1 hour''', 'error signing_key crm_private.signing_keys', false),
     ('a retired key that could still sign', $$insert into crm_private.signing_keys (kid, alg, public_jwk, private_key, retired_at, expires_at)
         values ('old', 'RS256', '{}', 'secret', now() - interval '3 days', now() + interval '1 day')$$, 'warning signing_key crm_private.signing_keys', true),
+    ('a copy of the key set that is behind', $$alter role crm_authenticator set pgrst.jwt_secret = '{"keys": []}'$$, 'error postgrest_settings crm_authenticator', true),
+    ('one that will be', $$do $d$ begin execute format('alter role crm_authenticator in database %I set pgrst.jwt_secret = %L', current_database(),
+        (select jsonb_build_object('keys', jsonb_agg(public_jwk || jsonb_build_object('kid', kid))) from crm_private.signing_keys)); end $d$ $$, 'warning postgrest_settings crm_authenticator', true),
+    ('another role for who has no token', 'alter role crm_authenticator set pgrst.db_anon_role = ''crm_service''', 'error postgrest_settings crm_authenticator', true),
+    ('settings of PostgREST that are the DBA''s', 'alter role crm_authenticator set pgrst.db_max_rows = 100; alter role crm_authenticator set pgrst.db_schemas = ''crm''', null, false),
     ('no settings', 'delete from crm_private.settings', 'error settings crm_private.settings', true),
     ('an address without TLS', 'update crm_private.settings set public_url = ''http://crm.example''', 'warning settings crm_private.settings', false),
     ('an audience with blanks', 'update crm_private.settings set audience = '' crm''', 'warning settings crm_private.settings', false),
