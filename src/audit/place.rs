@@ -51,21 +51,16 @@ impl Drop for Ours {
 /// Nobody deletes the organization until the transaction ends: as the foreign key would see to it, which appended rows do not pass.
 /// Before a transaction's first entry of it, not as it commits: who deletes waits for who writes, then, and takes what was written
 /// along; later, they would wait for each other.
-pub fn hold(organization: Uuid) -> Result<()> {
-    let is_there = db::as_definer(|| {
+///
+/// False where it is gone.
+pub fn hold(organization: Uuid) -> Result<bool> {
+    db::as_definer(|| {
         db::write_prepared(
             "select from crm.organizations where id = $1 for key share",
             &[PgBuiltInOids::UUIDOID],
             &[to_pg(organization).into()],
             |rows| Ok(!rows.is_empty()),
         )
-    })?;
-    if is_there {
-        return Ok(());
-    }
-    Err(CrmError::InUse {
-        message: "the organization is gone".into(),
-        hint: "It was deleted meanwhile, with all that was its own.".into(),
     })
 }
 

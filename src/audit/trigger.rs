@@ -12,6 +12,7 @@ use super::erase;
 use super::image::{self, Shape};
 use super::trash::Trash;
 use super::write::{Event, Writer};
+use super::{place, transaction};
 use crate::db::memory::PerRow;
 use crate::db::transition::{Transition, value};
 use crate::error::{CrmError, Result};
@@ -117,7 +118,7 @@ impl<'a> Log<'a> {
     unsafe fn inserted(&mut self, new: Slot) -> Result<()> {
         // SAFETY: by the caller.
         unsafe {
-            let Some(record) = self.record(new)? else { return Ok(()) };
+            let Some(record) = self.record(new, self.shape.is_bound)? else { return Ok(()) };
             self.memory.run(|| image::whole(self.shape, new, &mut self.after));
             self.add("insert", record, None, false, true).map(|_| ())
         }
@@ -126,7 +127,7 @@ impl<'a> Log<'a> {
     unsafe fn deleted(&mut self, old: Slot) -> Result<()> {
         // SAFETY: by the caller.
         unsafe {
-            let Some(record) = self.record(old)? else { return Ok(()) };
+            let Some(record) = self.record(old, false)? else { return Ok(()) };
             if erase::goes_on() {
                 return self.add("delete", record, None, false, false).map(|_| ());
             }
@@ -149,7 +150,7 @@ impl<'a> Log<'a> {
                 self.deleted(old)?;
                 return self.inserted(new);
             }
-            let Some(record) = self.record(new)? else { return Ok(()) };
+            let Some(record) = self.record(new, false)? else { return Ok(()) };
             let changed = self.memory.run(|| image::difference(shape, old, new, &mut self.before, &mut self.after));
             self.add("update", record, Some(changed), true, true).map(|_| ())
         }
@@ -180,15 +181,16 @@ impl<'a> Log<'a> {
         Ok(())
     }
 
-    /// The row's organization and record, if they have history.
-    unsafe fn record(&mut self, slot: Slot) -> Result<Option<(Uuid, Uuid)>> {
+    /// The row's organization and record, if they have history; `is_held`: a foreign key sees to it that nobody deletes the
+    /// organization meanwhile.
+    unsafe fn record(&mut self, slot: Slot, is_held: bool) -> Result<Option<(Uuid, Uuid)>> {
         // SAFETY: by the caller; both columns are of type uuid.
         let [organization, record] = unsafe {
             [self.shape.org_id, self.shape.key].map(|at| value::<pgrx::Uuid>(slot, at).map(principal::from_pg))
         };
         // What is the platform's own is nobody's history.
         let (Some(organization), Some(record)) = (organization, record) else { return Ok(None) };
-        Ok(self.has_history(organization)?.then_some((organization, record)))
+        Ok(self.has_history(organization, is_held)?.then_some((organization, record)))
     }
 
     /// Gives the entry's id.
@@ -207,18 +209,20 @@ impl<'a> Log<'a> {
             changed,
             before: before.then_some(self.before.as_slice()),
             after: after.then_some(self.after.as_slice()),
-            is_held: self.shape.is_bound && action == "insert",
+            is_held: true,
         })
     }
 
-    /// Not one that is just being removed.
-    fn has_history(&mut self, organization: Uuid) -> Result<bool> {
+    /// Not one that is just being removed, or is gone, by what this transaction itself did before, too.
+    fn has_history(&mut self, organization: Uuid, is_held: bool) -> Result<bool> {
         if let Some((seen, has)) = self.seen
             && seen == organization
         {
             return Ok(has);
         }
-        let has = PASSED_OVER.get() != Some(organization) && plans::terms_of(organization)?.is_some();
+        let has = PASSED_OVER.get() != Some(organization)
+            && plans::terms_of(organization)?.is_some()
+            && (is_held || transaction::has_entries(organization) || place::hold(organization)?);
         self.seen = Some((organization, has));
         Ok(has)
     }

@@ -12,7 +12,7 @@ use super::transaction::{self, Ids};
 use super::trash::Deletion;
 use super::{partition, place};
 use crate::db::append::{Appender, Value};
-use crate::error::Result;
+use crate::error::{CrmError, Result};
 use crate::identity::principal::to_pg;
 
 const COLUMNS: [&str; 19] = [
@@ -45,7 +45,7 @@ pub struct Event<'a> {
     pub changed: Option<Vec<&'a str>>,
     pub before: Option<&'a [u8]>,
     pub after: Option<&'a [u8]>,
-    /// Whether a foreign key of the record's sees to it that nobody deletes the organization meanwhile.
+    /// Whether somebody has seen to it that nobody deletes the organization meanwhile.
     pub is_held: bool,
 }
 
@@ -99,8 +99,11 @@ impl<'a> Writer<'a> {
             let shared = Shared::of(self.entity, &self.origin, self.transaction_id);
             self.table = Some((Appender::new(partition::open(self.created_at)?, &COLUMNS)?, shared));
         }
-        if !event.is_held && !transaction::has_entries(entry.org_id) {
-            place::hold(entry.org_id)?;
+        if !event.is_held && !place::hold(entry.org_id)? {
+            return Err(CrmError::InUse {
+                message: "the organization is gone".into(),
+                hint: "It was deleted meanwhile, with all that was its own.".into(),
+            });
         }
         transaction::note(&entry, &self.origin)?;
         if let Some((table, shared)) = &mut self.table {
