@@ -138,8 +138,9 @@ fn find_user(provider: &str, profile: &Profile) -> Result<Found> {
     let Some(email) = email else { return Ok(Found::Nobody) };
     Ok(match accounts::user_by_email(&email)? {
         Some(user) => Found::ByEmail(user),
-        None if accounts::email_is_taken(&email)? => Found::Nobody,
-        None => Found::Newcomer(email),
+        None if !accounts::email_is_taken(&email)? => Found::Newcomer(email),
+        // Somebody else may have made them between the two looks.
+        None => accounts::user_by_email(&email)?.map_or(Found::Nobody, Found::ByEmail),
     })
 }
 
