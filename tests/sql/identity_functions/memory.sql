@@ -12,6 +12,7 @@ begin
     for used in select * from tests.credentials order by name loop
         perform tests.try(used.kind, used.secret);
         commit;
+        call tests.remember(used);
         insert into tests.results (had, wanted, sentence)
         select concat_ws(', ', tests.try(used.kind, used.secret), case when tests.has_asked() then 'asked' end),
             tests.try(used.kind, used.secret), used.name || ' is remembered';

@@ -60,18 +60,6 @@ select string_agg(distinct format('%s %s', t.tgrelid::regclass, t.tgname), ', ')
 from pg_trigger as t
 where t.tgfoid = 'crm_private.announce'::regproc;
 
--- A session that does not listen for a moment is told to forget everything, because of what other databases do, too: then it
--- remembers the next time.
-create procedure tests.remember(used tests.credentials) language plpgsql as $$
-begin
-    for attempt in 1..5 loop
-        perform tests.try(used.kind, used.secret);
-        exit when not tests.has_asked();
-        commit;
-    end loop;
-end
-$$;
-
 -- The credential was good before the owner did it, and is asked for twice after that: it must not have been remembered then.
 create procedure tests.after(did text, credential text, statement text, wanted text, replica boolean, undo text) language plpgsql as $$
 declare
