@@ -11,19 +11,18 @@ written as (
 ratios as (
     select 'write: ' || what as what, round(bare::numeric, 1) as without, round(audit::numeric, 1) as with_history,
         round((audit / bare)::numeric, 2) as ratio, bar, round(((generic - bare) / nullif(audit - bare, 0))::numeric, 1) as generic_costs_times,
-        at_least
+        10 as at_least
     from written
     join (values
-        ('insert 1, committed', 1.5, 3), ('insert 1', 1.8, 3.5), ('update 1', 1.8, 10), ('insert 50k', 1.75, 10), ('update 11k', 1.6, 8),
-        ('delete 50k', 1.5, 4)
-    ) as bars (what, bar, at_least) using (what)
+        ('insert 1, committed', 1.5), ('insert 1', 1.5), ('update 1', 1.8), ('insert 50k', 1.75), ('update 11k', null), ('delete 50k', null)
+    ) as bars (what, bar) using (what)
     union all
     select 'read: ' || s.what, round(s.microseconds::numeric, 1), round(l.microseconds::numeric, 1), round((l.microseconds / s.microseconds)::numeric, 2), 2, null, null
     from medians as s
     join medians as l on l.what = s.what and l.variant = '1000000'
     where s.variant = '10000'
 )
-select *, ratio <= bar and coalesce(generic_costs_times >= at_least, true) as within from ratios;
+select *, coalesce(ratio <= bar, true) and coalesce(generic_costs_times >= at_least, true) as within from ratios;
 
 comment on view bench.report is 'Microseconds. write: without any trigger, and with history. read: with 10,000 entries, and with 1,000,000.';
 select * from bench.report order by what desc;
