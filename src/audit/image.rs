@@ -64,14 +64,14 @@ enum Kind {
     Int8,
     Text,
     Uuid,
+    /// The type.
+    Time(pg_sys::Oid),
     Formatted(Format),
 }
 
 /// What the server writes.
 #[derive(Clone, Copy)]
 enum Format {
-    /// The type.
-    Time(pg_sys::Oid),
     Array,
     Composite,
     /// JSON as it is. These three: the output function.
@@ -196,7 +196,7 @@ fn kind_of(of_type: pg_sys::Oid) -> Kind {
         pg_sys::INT8OID => return Kind::Int8,
         pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID => return Kind::Text,
         pg_sys::UUIDOID => return Kind::Uuid,
-        pg_sys::TIMESTAMPTZOID | pg_sys::TIMESTAMPOID | pg_sys::DATEOID => Format::Time(base),
+        pg_sys::TIMESTAMPTZOID | pg_sys::TIMESTAMPOID | pg_sys::DATEOID => return Kind::Time(base),
         pg_sys::JSONOID | pg_sys::JSONBOID => Format::Json(output),
         pg_sys::FLOAT4OID | pg_sys::FLOAT8OID | pg_sys::NUMERICOID => Format::Number(output),
         // SAFETY: as above.
@@ -365,6 +365,7 @@ impl Kind {
                     let id = Uuid::from_bytes_ref(&*value.cast_mut_ptr::<uuid::Bytes>());
                     quote(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()), into);
                 }
+                Self::Time(of_type) => push_time(value, of_type, into),
                 Self::Formatted(format) => format.write(value, into),
             }
         }
@@ -380,11 +381,6 @@ impl Format {
         // SAFETY: by the caller.
         unsafe {
             match self {
-                Self::Time(of_type) => {
-                    let mut buffer = [0; pg_sys::MAXDATELEN as usize + 1];
-                    pg_sys::JsonEncodeDateTime(buffer.as_mut_ptr(), value, of_type, std::ptr::null());
-                    quote(&CStr::from_ptr(buffer.as_ptr()).to_string_lossy(), into);
-                }
                 Self::Array => push_json(direct_function_call_as_datum(pg_sys::array_to_json, &[Some(value)]), into),
                 Self::Composite => push_json(direct_function_call_as_datum(pg_sys::row_to_json, &[Some(value)]), into),
                 Self::Json(output) => with_output(output, value, |told| into.extend_from_slice(told)),
@@ -399,6 +395,48 @@ impl Format {
             }
         }
     }
+}
+
+/// A time as JSON, of a type and a value.
+struct Told {
+    of: (pg_sys::Oid, pg_sys::Datum),
+    json: Vec<u8>,
+}
+
+thread_local! {
+    /// The last: the rows of a statement mostly have one time, and what it is called takes longer to find out than all else of them.
+    static TOLD: RefCell<Option<Told>> = const { RefCell::new(None) };
+}
+
+/// # Safety
+///
+/// A value of this type: timestamptz, timestamp or date, which are passed by value.
+unsafe fn push_time(value: pg_sys::Datum, of_type: pg_sys::Oid, into: &mut Vec<u8>) {
+    let of = (of_type, value);
+    TOLD.with_borrow_mut(|told| {
+        let told = match told {
+            Some(told) if told.of == of => told,
+            // SAFETY: by the caller.
+            other => other.insert(Told { of, json: unsafe { time_as_json(value, of_type) } }),
+        };
+        into.extend_from_slice(&told.json);
+    });
+}
+
+/// # Safety
+///
+/// As above.
+unsafe fn time_as_json(value: pg_sys::Datum, of_type: pg_sys::Oid) -> Vec<u8> {
+    let _plain = Plain::begin();
+    let mut buffer = [0; pg_sys::MAXDATELEN as usize + 1];
+    let mut json = vec![];
+    // SAFETY: by the caller; the server writes a NUL-terminated text that is no longer.
+    let text = unsafe {
+        pg_sys::JsonEncodeDateTime(buffer.as_mut_ptr(), value, of_type, std::ptr::null());
+        CStr::from_ptr(buffer.as_ptr())
+    };
+    quote(&text.to_string_lossy(), &mut json);
+    json
 }
 
 fn quote(text: &str, into: &mut Vec<u8>) {
