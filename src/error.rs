@@ -10,6 +10,7 @@ use pgrx::spi::SpiError;
 use serde_json::{Value, json};
 
 use crate::gucs;
+use crate::random::NoRandomness;
 
 /// An error that is raised. PostgREST turns the SQLSTATE into the HTTP status named here.
 #[derive(Debug)]
@@ -61,6 +62,12 @@ impl CrmError {
 impl From<SpiError> for CrmError {
     fn from(error: SpiError) -> Self {
         Self::internal(format!("a query of crm_ext failed: {error}"))
+    }
+}
+
+impl From<NoRandomness> for CrmError {
+    fn from(_: NoRandomness) -> Self {
+        Self::internal("the operating system gives no random numbers")
     }
 }
 

@@ -16,6 +16,7 @@ mod gucs;
 mod html;
 mod identity;
 mod plans;
+mod random;
 mod records;
 mod rrule;
 mod schema;

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use aws_lc_rs::rand;
 use pgrx::datum::{DatumWithOid, JsonB};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -24,6 +23,7 @@ use crate::db::{self, locks};
 use crate::error::{CrmError, Result};
 use crate::identity::answer::{self, given};
 use crate::identity::principal::{from_pg, to_pg};
+use crate::random;
 
 const PERMISSION: &str = "audit.erase";
 
@@ -217,8 +217,7 @@ fn empty(
     }
     let mut hashes = HashMap::new();
     for (transaction, began_at) in transactions {
-        let mut salt = [0; SALT];
-        rand::fill(&mut salt).map_err(|_| CrmError::internal("there is no randomness"))?;
+        let salt = random::bytes::<SALT>()?;
         let mut content = Content::new(&salt);
         let query = format!(
             "select {} from crm.audit_log where org_id = $1 and created_at = $2 and transaction_id = $3 order by id",

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::rand;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use uuid::{Builder, Uuid};
@@ -17,7 +16,8 @@ use super::chain::{Content, Link, SALT};
 use super::entry::Entry;
 use super::origin::{self, Origin};
 use super::place;
-use crate::error::{CrmError, Result};
+use crate::error::Result;
+use crate::random;
 
 /// What one organization's entries are so far.
 #[derive(Clone)]
@@ -138,8 +138,7 @@ pub fn note(entry: &Entry, origin: &Rc<Origin>) -> Result<()> {
 
 impl Progress {
     fn new(origin: &Rc<Origin>) -> Result<Self> {
-        let mut salt = [0; SALT];
-        rand::fill(&mut salt).map_err(|_| CrmError::internal("there is no randomness"))?;
+        let salt = random::bytes::<SALT>()?;
         Ok(Self { content: Content::new(&salt), salt, origin: Rc::clone(origin) })
     }
 

@@ -13,6 +13,7 @@ use super::session::{self, Kind, Refresh, access_token};
 use super::settings::Settings;
 use crate::db;
 use crate::error::{CrmError, Refusal, Result};
+use crate::random;
 
 /// Notes a new refresh token of a session.
 pub fn remember(refresh_token: &str, session: Uuid) -> Result<()> {
@@ -134,7 +135,7 @@ fn go_on_in(family: &Family, named: Option<&str>) -> Result<Result<Option<Uuid>,
 /// Uses the token up and stores its successor. What gave this one again is forgotten: whoever shows the one before is
 /// late by a whole turn.
 fn rotate(token: &str, family: &Family) -> Result<String> {
-    let salt = secret::random_bytes().map_err(|_| CrmError::internal("no random numbers"))?;
+    let salt = random::bytes::<{ secret::BYTES }>()?;
     let next = secret::successor(token, &salt).map_err(|_| CrmError::internal("no successor"))?;
     db::execute(
         "update crm_private.refresh_tokens set successor_salt = null where session_id = $1 and successor_salt is not null",

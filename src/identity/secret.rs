@@ -3,9 +3,10 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
-use aws_lc_rs::rand;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use crate::random::{self, NoRandomness};
 
 /// 256 bits, so that a plain hash is enough to keep them.
 pub const BYTES: usize = 32;
@@ -13,18 +14,9 @@ pub const BYTES: usize = 32;
 /// Characters of a secret's text.
 pub const LENGTH: usize = 43;
 
-#[derive(Debug)]
-pub struct NoRandomness;
-
-pub fn random_bytes() -> Result<[u8; BYTES], NoRandomness> {
-    let mut bytes = [0; BYTES];
-    rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
-    Ok(bytes)
-}
-
 /// A new secret, base64url.
 pub fn generate() -> Result<String, NoRandomness> {
-    Ok(BASE64_URL_SAFE_NO_PAD.encode(random_bytes()?))
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(random::bytes::<BYTES>()?))
 }
 
 /// What is stored of a secret.

@@ -145,7 +145,7 @@ pub fn access_token(user: Uuid, organization: Option<Uuid>, session: Uuid, kind:
 }
 
 pub fn new_secret() -> Result<String> {
-    secret::generate().map_err(|_| CrmError::internal("no random numbers"))
+    Ok(secret::generate()?)
 }
 
 /// Ends sessions; tells how many had not ended.
