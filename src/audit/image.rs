@@ -404,8 +404,9 @@ struct Told {
 }
 
 thread_local! {
-    /// The last: the rows of a statement mostly have one time, and what it is called takes longer to find out than all else of them.
-    static TOLD: RefCell<Option<Told>> = const { RefCell::new(None) };
+    /// The last two, for before and after: the rows of a statement mostly have the same, and what they are called takes longer to
+    /// find out than all else of a row.
+    static TOLD: RefCell<[Option<Told>; 2]> = const { RefCell::new([None, None]) };
 }
 
 /// # Safety
@@ -414,12 +415,15 @@ thread_local! {
 unsafe fn push_time(value: pg_sys::Datum, of_type: pg_sys::Oid, into: &mut Vec<u8>) {
     let of = (of_type, value);
     TOLD.with_borrow_mut(|told| {
-        let told = match told {
-            Some(told) if told.of == of => told,
-            // SAFETY: by the caller.
-            other => other.insert(Told { of, json: unsafe { time_as_json(value, of_type) } }),
-        };
-        into.extend_from_slice(&told.json);
+        if let Some(known) = told.iter().flatten().find(|told| told.of == of) {
+            into.extend_from_slice(&known.json);
+            return;
+        }
+        // SAFETY: by the caller.
+        let json = unsafe { time_as_json(value, of_type) };
+        into.extend_from_slice(&json);
+        told.rotate_right(1);
+        told[0] = Some(Told { of, json });
     });
 }
 

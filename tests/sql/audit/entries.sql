@@ -211,6 +211,26 @@ select is(tests.written('odd') ->> 'seen', '2024-02-03T04:05:06+00:00', 'whateve
 select is(tests.written('odd') -> 'times', '["2024-02-03T04:05:06+00:00"]', 'times in UTC');
 select is(tests.written('odd') -> 'speed', '0.30000000000000004', 'numbers with all their digits');
 
+-- Times are kept as numbers; these are one and the same number in all three types, and few numbers in all rows.
+alter table crm.vehicles add column listed timestamp;
+insert into crm.vehicles (org_id, plate, seen, listed, sold_on)
+select :'acme', 'time ' || n, timestamptz '2000-01-01 00:00:00+00' + n % 3 * interval '1 microsecond', timestamp '2000-01-01' + n % 3 * interval '1 microsecond', date '2000-01-01' + n % 3
+from generate_series(1, 7) as n;
+update crm.vehicles set seen = seen + interval '1 day', sold_on = sold_on - 1 where plate like 'time %';
+select results_eq(
+    $$select after ->> 'plate', after ->> 'seen', after ->> 'listed', after ->> 'sold_on' from crm.audit_log where entity = 'vehicles' and action = 'insert' and after ->> 'plate' like 'time %' order by 1$$,
+    $$select 'time ' || n, format('2000-01-01T00:00:00%s+00:00', part), '2000-01-01T00:00:00' || part, format('2000-01-0%s', 1 + n % 3)
+    from generate_series(1, 7) as n, lateral (select case when n % 3 = 0 then '' else '.00000' || n % 3 end as part) as parts$$,
+    'each row has its own times'
+);
+select set_eq(
+    $$select before ->> 'seen' as was_seen, after ->> 'seen' as seen, before ->> 'sold_on' as was_sold_on, after ->> 'sold_on' as sold_on from crm.audit_log where entity = 'vehicles' and action = 'update' and changed = '{sold_on,seen}'$$,
+    $$values ('2000-01-01T00:00:00+00:00', '2000-01-02T00:00:00+00:00', '2000-01-01', '1999-12-31'),
+        ('2000-01-01T00:00:00.000001+00:00', '2000-01-02T00:00:00.000001+00:00', '2000-01-02', '2000-01-01'),
+        ('2000-01-01T00:00:00.000002+00:00', '2000-01-02T00:00:00.000002+00:00', '2000-01-03', '2000-01-02')$$,
+    'before and after'
+);
+
 -- What administers an organization ---------------------------------------------------------------------------------------------------
 
 update crm.organizations set name = 'Acme Ltd' where id = :'acme';
