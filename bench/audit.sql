@@ -1,5 +1,5 @@
 -- What history costs: crm.contacts without any trigger, with the audit triggers alone, and with a generic audit trigger in PL/pgSQL
--- that notes each row's id, as in common use. Medians of interleaved rounds, as the superuser, so without row level security.
+-- that notes each row's id, as in common use. As the superuser, so without row level security.
 \set ON_ERROR_STOP 1
 set client_min_messages = warning;
 
@@ -57,7 +57,11 @@ $$;
 create trigger _999_generic after insert or update or delete on crm.contacts
     for each row execute function bench.insert_update_delete_trigger();
 
-create table bench.timings (ordinal int generated always as identity, what text, variant text, microseconds numeric);
+create table bench.timings (what text, variant text, round int, microseconds numeric);
+
+create procedure bench.note(what text, variant text, round int, started timestamptz, rows int) language sql as $$
+    insert into bench.timings values (what, variant, round, extract(epoch from clock_timestamp() - started) * 1000000 / rows);
+$$;
 
 create procedure bench.only(variant text) language plpgsql as $$
 begin
@@ -72,43 +76,70 @@ begin
 end
 $$;
 
--- Each round in transactions that commit: rolled-back rows would stay at the end of each index. What is inserted one by one stays, so
--- that both the table and its history grow by each row.
-create procedure bench.measure(variant text, round int) language plpgsql as $$
+create procedure bench.insert_each(tag text, rows int) language plpgsql as $$
 declare
     org uuid := current_setting('bench.org_id');
-    started timestamptz;
-    ids uuid[];
 begin
-    call bench.only(variant);
-    commit;
-    started := clock_timestamp();
-    for n in 1..2000 loop
+    for n in 1..rows loop
         insert into crm.contacts (org_id, first_name, last_name, email, phone, title, city, country, description)
-        values (org, 'First', 'Last', format('i%s-%s-%s@bench.example', n, variant, round), '+49 30 1234', 'Title', 'Berlin', 'DE', repeat('words ', 20));
+        values (org, 'First', 'Last', format('%s-%s@bench.example', tag, n), '+49 30 1234', 'Title', 'Berlin', 'DE', repeat('words ', 20));
     end loop;
-    insert into bench.timings (what, variant, microseconds) values ('insert 1', variant, extract(epoch from clock_timestamp() - started) * 1000000 / 2000);
-    commit;
-    select array_agg(id) into ids from (select id from crm.contacts where org_id = org order by created_at limit 2000) as picked;
+end
+$$;
+create procedure bench.update_each(tag text, ids uuid[]) language plpgsql as $$
+declare
+    org uuid := current_setting('bench.org_id');
+begin
+    for n in 1..cardinality(ids) loop
+        update crm.contacts set title = tag where org_id = org and id = ids[n];
+    end loop;
+end
+$$;
+
+-- In transactions that commit: rolled-back rows would stay at the end of each index. What is inserted one by one stays, so that both
+-- the table and its history grow by each row. A connection's first write reads the catalog, and is measured by itself.
+create procedure bench.one_by_one(variant text, round int) language plpgsql as $$
+declare
+    org uuid := current_setting('bench.org_id');
+    tag text := variant || round;
+    ids uuid[] := (select array_agg(id) from (select id from crm.contacts where org_id = org order by created_at limit 2000) as picked);
+    started timestamptz;
+begin
     started := clock_timestamp();
-    for n in 1..2000 loop
-        update crm.contacts set title = format('Title %s %s', round, variant) where org_id = org and id = ids[n];
-    end loop;
-    insert into bench.timings (what, variant, microseconds) values ('update 1', variant, extract(epoch from clock_timestamp() - started) * 1000000 / 2000);
+    call bench.insert_each('first-' || tag, 1);
+    call bench.note('insert, first', variant, round, started, 1);
+    call bench.insert_each('warm-' || tag, 100);
+    call bench.update_each('Warm ' || tag, ids[:100]);
     commit;
+    started := clock_timestamp();
+    call bench.insert_each('i-' || tag, 2000);
+    call bench.note('insert 1', variant, round, started, 2000);
+    commit;
+    started := clock_timestamp();
+    call bench.update_each('Title ' || tag, ids);
+    call bench.note('update 1', variant, round, started, 2000);
+    commit;
+end
+$$;
+create procedure bench.many(variant text, round int) language plpgsql as $$
+declare
+    org uuid := current_setting('bench.org_id');
+    tag text := variant || round;
+    started timestamptz;
+begin
     started := clock_timestamp();
     insert into crm.contacts (org_id, first_name, last_name, email, phone, title, city, country, description)
-    select org, 'First' || n, 'Last' || n, format('b%s-%s-%s@bench.example', n, variant, round), '+49 30 ' || n, 'Title', 'Berlin', 'DE', repeat('words ', 20)
+    select org, 'First' || n, 'Last' || n, format('b%s-%s@bench.example', n, tag), '+49 30 ' || n, 'Title', 'Berlin', 'DE', repeat('words ', 20)
     from generate_series(1, 50000) as n;
-    insert into bench.timings (what, variant, microseconds) values ('insert 50k', variant, extract(epoch from clock_timestamp() - started) * 1000000);
+    call bench.note('insert 50k', variant, round, started, 1);
     commit;
     started := clock_timestamp();
-    update crm.contacts set title = format('Title %s %s', round, variant) where org_id = org and email like format('b1%%-%s-%s@bench.example', variant, round);
-    insert into bench.timings (what, variant, microseconds) values ('update 11k', variant, extract(epoch from clock_timestamp() - started) * 1000000);
+    update crm.contacts set title = 'Title ' || tag where org_id = org and email like format('b1%%-%s@bench.example', tag);
+    call bench.note('update 11k', variant, round, started, 1);
     commit;
     started := clock_timestamp();
-    delete from crm.contacts where org_id = org and email like format('b%%-%s-%s@bench.example', variant, round);
-    insert into bench.timings (what, variant, microseconds) values ('delete 50k', variant, extract(epoch from clock_timestamp() - started) * 1000000);
+    delete from crm.contacts where org_id = org and email like format('b%%-%s@bench.example', tag);
+    call bench.note('delete 50k', variant, round, started, 1);
     commit;
 end
 $$;
@@ -127,23 +158,23 @@ begin
     commit;
 end
 $$;
-create procedure bench.read(variant text) language plpgsql as $$
+create procedure bench.read(variant text, round int) language plpgsql as $$
 declare
     org uuid := current_setting('bench.org_id');
     started timestamptz;
     one record;
 begin
     for one in select * from (values
-        ('newest 50', 'perform * from crm.audit_log where org_id = $1 order by created_at desc, id desc limit 50'),
-        ('history of a record', 'perform * from crm.audit_log where org_id = $1 and record_id = md5(''7'')::uuid order by id desc limit 50'),
-        ('by actor', 'perform * from crm.audit_log where org_id = $1 and actor_id = md5(''3'')::uuid order by created_at desc, id desc limit 50'),
-        ('what was deleted', 'perform * from crm.audit_log where org_id = $1 and action = ''delete'' order by created_at desc, id desc limit 50')
+        ('read newest 50', 'perform * from crm.audit_log where org_id = $1 order by created_at desc, id desc limit 50'),
+        ('read history of a record', 'perform * from crm.audit_log where org_id = $1 and record_id = md5(''7'')::uuid order by id desc limit 50'),
+        ('read by actor', 'perform * from crm.audit_log where org_id = $1 and actor_id = md5(''3'')::uuid order by created_at desc, id desc limit 50'),
+        ('read what was deleted', 'perform * from crm.audit_log where org_id = $1 and action = ''delete'' order by created_at desc, id desc limit 50')
     ) as queries (what, query) loop
         started := clock_timestamp();
         for n in 1..200 loop
             execute replace(one.query, 'perform', 'select count(*) from (select') || ') as page' using org;
         end loop;
-        insert into bench.timings (what, variant, microseconds) values (one.what, variant, extract(epoch from clock_timestamp() - started) * 1000000 / 200);
+        call bench.note(one.what, variant, round, started, 200);
     end loop;
 end
 $$;
