@@ -33,7 +33,9 @@ pub enum CrmError {
     State { column: String, from: Option<String>, to: String, allowed: Vec<String> },
     /// 422: the state the record is in allows no such change.
     Frozen { column: String, state: String, message: String, hint: String },
-    /// 413: PostgreSQL could not hold what it would take.
+    /// 422: an argument cannot be worked on.
+    Unprocessable { field: String, problem: String, hint: String },
+    /// 413: it is more than is taken, or than PostgreSQL could hold.
     TooLarge { message: String, hint: String },
     /// 405: it writes, and the transaction (a GET request) may not.
     ReadOnly { message: String },
@@ -133,6 +135,12 @@ impl From<CrmError> for ErrorReport {
                 let detail = format!(r#"{STATE_DETAIL}{},"from":{}}}"#, Value::from(column), Value::from(state));
                 report(PgSqlErrorCode::ERRCODE_CHECK_VIOLATION, message).set_detail(detail).set_hint(hint)
             }
+            CrmError::Unprocessable { field, problem, hint } => {
+                let detail = format!("{STATE_DETAIL}{}}}", Value::from(field.as_str()));
+                report(PgSqlErrorCode::ERRCODE_CHECK_VIOLATION, format!("{field}: {problem}"))
+                    .set_detail(detail)
+                    .set_hint(hint)
+            }
             CrmError::TooLarge { message, hint } => {
                 report(PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message).set_hint(hint)
             }
@@ -152,7 +160,7 @@ fn in_status_line(sent: &str) -> &str {
 /// How the detail of `LimitReached` begins: by this our 53400 is told from PostgreSQL's own.
 pub const LIMIT_DETAIL: &str = r#"{"limit":"#;
 
-/// How the detail of `State` and `Frozen` begins: by this our 23514 is told from PostgreSQL's own.
+/// How the detail of `State`, `Frozen` and `Unprocessable` begins: by this our 23514 is told from PostgreSQL's own.
 pub const STATE_DETAIL: &str = r#"{"column":"#;
 
 /// A refusal with an SQLSTATE that only PostgREST knows (`PT401` is HTTP 401).

@@ -1,4 +1,4 @@
-//! Settings. None is a knob: they carry what was verified through the transaction.
+//! Settings. Most carry what was verified through the transaction, and are not to be set by hand.
 
 use std::ffi::{CStr, CString};
 
@@ -19,7 +19,18 @@ const REQUEST_NAME: &CStr = c"crm.in_request";
 /// Whether `crm.pre_request()` began this transaction.
 static REQUEST: GucSetting<bool> = GucSetting::<bool>::new(false);
 
+/// Whether every transaction that history tells of wakes those who listen.
+static NOTIFIES_ALWAYS: GucSetting<bool> = GucSetting::<bool>::new(false);
+
 pub fn define() {
+    GucRegistry::define_bool_guc(
+        c"crm.notify_always",
+        c"Whether every change is announced by NOTIFY crm_events, and not only those of organizations with webhooks.",
+        c"For those who read crm.changes_since() and want to be woken. Transactions that announce something commit one after the other.",
+        &NOTIFIES_ALWAYS,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
     let flags = GucFlags::NO_SHOW_ALL
         | GucFlags::NO_RESET_ALL
         | GucFlags::SUPERUSER_ONLY
@@ -68,6 +79,10 @@ pub fn is_known_without_session() -> bool {
 pub fn set_identity(value: &CStr) {
     // PGC_SUSET: the right to set it is this code's, not the calling role's.
     set_local(IDENTITY_NAME, value, pg_sys::GucContext::PGC_SUSET);
+}
+
+pub fn notifies_always() -> bool {
+    NOTIFIES_ALWAYS.get()
 }
 
 pub fn in_request() -> bool {

@@ -12,6 +12,7 @@ mod doctor;
 mod drop_guard;
 mod edge;
 mod error;
+mod events;
 mod gucs;
 mod html;
 mod identity;

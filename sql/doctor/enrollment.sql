@@ -23,7 +23,9 @@ with tables as (
 -- What belongs to the CRM as a whole, and what is written through functions alone.
 others (name) as (
     values ('organizations'), ('users'), ('memberships'), ('permissions'), ('built_in_roles'), ('built_in_permissions'), ('plans'), ('audit_log'),
-        ('audit_transactions'), ('deleted_records')
+        ('audit_transactions'), ('deleted_records'),
+        -- Written by whoever delivers: nobody changes them by hand, and they are no history of their own.
+        ('webhook_deliveries'), ('webhook_attempts')
 )
 select 'error' as severity, relation as object, 'is not enrolled: see crm.enroll' as problem,
     enrolled_by as fix

@@ -1,6 +1,8 @@
 -- Every query has an organization first. A unique index without it tells one tenant what another has.
 with exceptions (index, reason) as (
-    values ('crm.memberships_user_id_org_id_idx', 'At the start of a request the question is: where may this user act?')
+    values
+        ('crm.memberships_user_id_org_id_idx', 'At the start of a request the question is: where may this user act?'),
+        ('crm.webhook_deliveries_run_at_id_idx', 'The queue is of all organizations: who delivers asks what is due next.')
 )
 select
     case when i.indisunique then 'error' else 'warning' end as severity,

@@ -43,7 +43,7 @@ comment on table crm.automations is 'What should happen by itself when something
 comment on column crm.automations.name is 'Unique within the organization.';
 comment on column crm.automations.description is 'For people.';
 comment on column crm.automations.enabled is 'Whether it is to run.';
-comment on column crm.automations.trigger_event is 'What sets it off: a resource and what became of it, like deals.updated.';
+comment on column crm.automations.trigger_event is 'What sets it off: an event, like deal.updated. event_types() tells which there are.';
 comment on column crm.automations.conditions is 'What must be true of the record, a JSON object of at most 20000 characters.';
 comment on column crm.automations.actions is 'What is then done, a JSON array of at most 50000 characters, in this order.';
 comment on column crm.automations.run_order is 'Of several for one event, the lower goes first: 0 to 10000.';

@@ -21,6 +21,7 @@ use crate::access::permissions::{Holder, Permissions};
 use crate::access::{policy, race};
 use crate::db::{self, locks};
 use crate::error::{CrmError, Result};
+use crate::events::{inbound, queue};
 use crate::identity::answer::{self, given};
 use crate::identity::principal::{from_pg, to_pg};
 use crate::random;
@@ -72,8 +73,10 @@ fn erase_person(
     locks::one_after_another(db::relation(c"crm", c"audit_transactions")?, organization);
     erasing(|| db::as_caller(|| found.delete(organization)))?;
     found.add_deleted(organization)?;
+    erasing(|| inbound::forget(organization, &found.history))?;
     let past = past_of(holder, &permissions, &found)?;
     let transactions = empty(organization, &found.history, &past.transactions)?;
+    queue::forget(organization, &found.history)?;
     let erasure = Erasure { transactions, entries: past.entries, records: found.history.clone() };
     note(organization, entity, id, &erasure)?;
     Ok(JsonB(report(&found, &past, past.transactions.len())))

@@ -13,6 +13,7 @@ use super::transaction::{Organizations, began_at};
 use crate::db::append::Appender;
 use crate::db::{self, locks};
 use crate::error::{CrmError, Result};
+use crate::events::wake;
 use crate::identity::principal::to_pg;
 use crate::plans;
 
@@ -65,17 +66,19 @@ pub fn hold(organization: Uuid) -> Result<bool> {
 }
 
 /// Writes the transaction's rows, one for each organization that still is.
-pub fn write(id: Uuid, organizations: &Organizations, in_chain: bool) -> Result<()> {
+pub fn write(id: Uuid, organizations: &Organizations, will_commit: bool) -> Result<()> {
     // SAFETY: reads the isolation level. Others could not be seen, or would be in each other's way.
     let sees_others = unsafe { pg_sys::XactIsoLevel } < pg_sys::XACT_REPEATABLE_READ as i32;
-    let in_chain = in_chain && sees_others && organizations.len() <= FEW;
+    let in_chain = will_commit && sees_others && organizations.len() <= FEW;
     db::as_definer(|| {
         let table = db::relation(c"crm", c"audit_transactions")?;
         let is_alone = |organization: &&Uuid| locks::try_one_after_another(table, **organization);
         let alone: BTreeSet<Uuid> =
             if in_chain { organizations.keys().filter(is_alone).copied().collect() } else { BTreeSet::new() };
         // Only now: who was alone before has committed, and is seen.
-        db::at_latest(|| append(table, rows(id, organizations, &alone)?))
+        db::at_latest(|| append(table, rows(id, organizations, &alone)?))?;
+        // A prepared transaction cannot notify; what it did, others find by themselves.
+        if will_commit { wake::before_commit(organizations.keys()) } else { Ok(()) }
     })
 }
 
@@ -152,6 +155,16 @@ pub fn place_waiting(organization: Uuid) -> Result<Head> {
         )?;
     }
     Ok(head)
+}
+
+/// Whether a transaction of the organization has no place yet.
+pub fn waits(organization: Uuid) -> Result<bool> {
+    db::select(
+        "select exists (select from crm.audit_transactions where org_id = $1 and position is null)",
+        &[PgBuiltInOids::UUIDOID],
+        &[to_pg(organization).into()],
+        |rows| Ok(rows.first().get_one::<bool>()?.unwrap_or(false)),
+    )
 }
 
 const LAST: &str = "select position, hash from crm.audit_transactions where org_id = $1 order by position desc limit 1";

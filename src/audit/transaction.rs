@@ -179,10 +179,10 @@ unsafe extern "C-unwind" fn transaction_event(event: pg_sys::XactEvent::Type, _a
     }
 }
 
-fn before_end(in_chain: bool) {
+fn before_end(will_commit: bool) {
     let (id, organizations) = STATE.with_borrow_mut(|state| (state.id, std::mem::take(&mut state.organizations)));
     let Some(id) = id.filter(|_| !organizations.is_empty()) else { return };
-    if let Err(error) = place::write(id, &organizations, in_chain) {
+    if let Err(error) = place::write(id, &organizations, will_commit) {
         ErrorReport::from(error).report(PgLogLevel::ERROR);
     }
 }

@@ -6,7 +6,7 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
-use crate::error::{CrmError, Result, sqlstate};
+use crate::error::{CrmError, LIMIT_DETAIL, Result, STATE_DETAIL, sqlstate};
 
 /// Classes of errors that say nothing of what was tried: somebody else was in the way, or the server has a problem.
 const OTHERS: [&str; 5] = ["40", "53", "57", "58", "F0"];
@@ -14,6 +14,36 @@ const OTHERS: [&str; 5] = ["40", "53", "57", "58", "F0"];
 /// Runs something in a savepoint, to which it is rolled back where it fails; then gives why, in words.
 pub fn attempt<R>(run: impl FnOnce() -> Result<R>) -> Result<R, String> {
     within(run).map_err(|failure| failure.words(says_nothing))
+}
+
+/// Why something could not be done, as a client is told.
+#[derive(Debug)]
+pub struct Refused {
+    /// The SQLSTATE.
+    pub code: String,
+    pub message: String,
+    /// Where it is one of ours: PostgreSQL's own quote rows.
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+}
+
+/// The same with all that is told of a failure, where it is about what was tried; every other failure stays one.
+pub fn answered<R>(run: impl FnOnce() -> Result<R>) -> Result<Result<R, Refused>> {
+    let raised = || {
+        run().map_err(|error| {
+            // Raised, so that what it says is read in one way.
+            ErrorReport::from(error).report(PgLogLevel::ERROR);
+            CrmError::internal("an error was not raised")
+        })
+    };
+    match within(raised) {
+        Ok(result) => Ok(Ok(result)),
+        Err(Failure::Told(error)) => Err(error),
+        Err(Failure::Raised(error)) => match Refused::of(&error) {
+            Some(refused) => Ok(Err(refused)),
+            None => error.rethrow(),
+        },
+    }
 }
 
 /// The same where every failure is an answer, whatever it is; to be cancelled is none. Not while parallel workers run.
@@ -91,6 +121,37 @@ impl Failure {
             Self::Raised(error) => error.rethrow(),
         }
     }
+}
+
+/// Classes of errors that are about what was tried: its values, what others of its kind are, what it needs, how large it is,
+/// and what somebody else's trigger says of it.
+const ABOUT_IT: [&str; 6] = ["0A", "22", "23", "44", "54", "P0"];
+
+const MESSAGE_MAX: usize = 500;
+
+impl Refused {
+    fn of(error: &CaughtError) -> Option<Self> {
+        let (CaughtError::PostgresError(report) | CaughtError::ErrorReport(report)) = error else { return None };
+        let code = text_of(report.sql_error_code());
+        let detail =
+            report.detail().filter(|detail| [LIMIT_DETAIL, STATE_DETAIL].iter().any(|own| detail.starts_with(own)));
+        let is_limit = code == "53400" && detail.is_some();
+        if !is_limit && code != "42501" && !ABOUT_IT.contains(&&code[..2]) {
+            return None;
+        }
+        Some(Self {
+            code,
+            // It may quote what was sent.
+            message: report.message().chars().take(MESSAGE_MAX).collect(),
+            detail: detail.map(str::to_owned),
+            hint: report.hint().map(str::to_owned),
+        })
+    }
+}
+
+/// The five characters of an SQLSTATE.
+fn text_of(code: PgSqlErrorCode) -> String {
+    (0..5).map(|at| char::from(b'0' + ((code as i32 >> (6 * at)) & 0x3f) as u8)).collect()
 }
 
 /// Where `deadlock_timeout` is the shorter one, it comes first.

@@ -30,6 +30,10 @@ pub struct Headers<'a> {
     user_agent: Option<Cow<'a, str>>,
     #[serde(borrow)]
     x_request_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    idempotency_key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    x_event_name: Option<Cow<'a, str>>,
 }
 
 /// What a request says of where it comes from.
@@ -61,6 +65,17 @@ impl<'a> Headers<'a> {
     /// The API key of `x-api-key`.
     pub fn api_key(&self) -> Option<&str> {
         self.x_api_key.as_deref().map(str::trim)
+    }
+
+    /// `Idempotency-Key`, which is a quoted string by its draft, and mostly sent without the quotes.
+    pub fn idempotency_key(&self) -> Option<&str> {
+        let key = self.idempotency_key.as_deref()?.trim();
+        Some(key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key))
+    }
+
+    /// `X-Event-Name`, which the gateway takes from the path.
+    pub fn event_name(&self) -> Option<&str> {
+        self.x_event_name.as_deref().map(str::trim)
     }
 
     pub fn sender(&self) -> Sender {
@@ -193,6 +208,15 @@ mod tests {
         for not_one in ["", "two words", "ünïcödé", "a\u{7f}", &"x".repeat(201)] {
             assert_eq!(id(not_one), None, "{not_one}");
         }
+    }
+
+    #[test]
+    fn an_idempotency_key_is_the_same_with_and_without_quotes() {
+        let key = |key: &str| headers(&[("idempotency-key", key)]).idempotency_key().map(str::to_owned);
+        assert_eq!(key(" 8e03978e ").as_deref(), Some("8e03978e"));
+        assert_eq!(key("\"8e03978e\"").as_deref(), Some("8e03978e"));
+        assert_eq!(key("\"").as_deref(), Some("\""));
+        assert_eq!(headers(&[]).idempotency_key(), None);
     }
 
     #[test]

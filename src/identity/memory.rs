@@ -30,7 +30,7 @@ static SIGNAL: AtomicU32 = AtomicU32::new(0);
 static WATCHED: [AtomicU32; TRIGGERS] = [const { AtomicU32::new(0) }; TRIGGERS];
 
 /// How many triggers there have to be.
-const TRIGGERS: usize = 42;
+const TRIGGERS: usize = 44;
 
 /// Whether all of them are in place; looked at again whenever one of the tables was altered.
 static TRIGGERS_SEEN: AtomicU8 = AtomicU8::new(UNKNOWN);

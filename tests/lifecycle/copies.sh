@@ -4,7 +4,7 @@
 
 source "$(dirname "${BASH_SOURCE[0]}")/dump_restore.bash"
 
-# How many messages DATABASE hands out, letting them go again, and what it says.
+# How much DATABASE hands out, letting them go again, and what it says.
 handed_out() { options='-c client_min_messages=notice' sql_as postgres "$1" -c "begin; set local role crm_worker; $claim; rollback" 2>&1 || :; }
 claim='select count(*) from crm.claim_messages(100)'
 nothing='NOTICE:  nothing is handed out for delivery: this CRM was restored or copied, or was released
@@ -15,8 +15,9 @@ new_cluster one
 make_original
 works 'the DBA dumps' pg pg_dump -U dba --role=crm_backup -Fc -f "$work/dump" crm
 works 'a superuser copies the database' sql postgres -c 'create database template_copy template crm owner dba'
-waiting=$(sql crm -c 'select count(*) from crm_private.messages where finished_at is null and expires_at > now()')
-is 'messages wait' "$((waiting > 0))" 1
+waiting=$(waiting crm)
+events=${waiting#* } waiting=${waiting% *}
+is 'messages and events wait' "$((waiting > 0 && events > 0))" 1
 remember crm
 
 is 'the original hands them out' "$(handed_out crm)" "$waiting"
@@ -24,8 +25,11 @@ as_before template_copy 'copied in the cluster'
 is 'copied in the cluster: it says why nothing is handed out' "$(handed_out template_copy)" "$nothing"
 claim='select count(*) from crm.claim_oauth_exchanges(100)'
 is 'copied in the cluster: nor is a sign-in, and it says why' "$(handed_out template_copy)" "$nothing"
+claim='select count(*) from crm.claim_webhook_deliveries(100)'
+is 'the original hands out events for webhooks' "$(handed_out crm)" "$events"
+is 'copied in the cluster: it does not, and says why' "$(handed_out template_copy)" "$nothing"
 claim='select count(*) from crm.claim_messages(100)'
-works 'copied in the cluster: the DBA takes away what waits' sql_as dba template_copy -c 'truncate crm_private.messages, crm_private.oauth_flows'
+works 'copied in the cluster: the DBA takes away what waits' sql_as dba template_copy -c 'truncate crm_private.messages, crm_private.oauth_flows, crm.webhook_deliveries'
 is 'and binds it, to try out messages of its own' "$(sql_as dba template_copy -c 'select crm.bind_deployment()')" t
 is 'nothing of the original is handed out' "$(handed_out template_copy)" 0
 sql template_copy -c "select crm.register('new@example.com', 'some password', 'New')" >/dev/null

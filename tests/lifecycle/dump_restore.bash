@@ -3,7 +3,7 @@
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib.bash"
 
-# A database crm of the DBA's, with people at work in it, a message that waits, and the DBA's own columns, indexes, policies, triggers,
+# A database crm of the DBA's, with people at work in it, a message and events that wait, and the DBA's own columns, indexes, policies, triggers,
 # sequences and tables. Sets token and key.
 make_original() {
     sql postgres -c 'create role dba login' -c 'create role other_dba login' -c 'create database crm owner dba'
@@ -17,13 +17,21 @@ SQL
     token=$(sql crm -c "select crm.login('owner@demo.example', 'demo password')->>'access_token'")
     sql_as dba crm -c "select crm.rotate_signing_key('EdDSA')" >/dev/null
     key=$(sql crm -v token="$token" -f "$LIFECYCLE/use.sql")
+    sql crm -o /dev/null -c 'set role crm_worker' -c 'select crm.fan_out_events()'
 }
 
 # answers DATABASE: what is asked of it, and what it says.
 answers() { sql "$1" -v token="$token" -v key="$key" -f "$LIFECYCLE/restored.sql" 2>&1 || :; }
 
-# What is claimed for delivery.
-claimed() { sql "$1" -c 'set role crm_worker' -c 'select count(*) from crm.claim_messages(100)' 2>&1 || :; }
+# How many messages, and how many events for webhooks, wait in DATABASE; and how many are claimed for delivery.
+waiting() {
+    sql "$1" -c "select (select count(*) from crm_private.messages where finished_at is null and expires_at > now()) || ' '
+        || (select count(*) from crm.webhook_deliveries where state = 'pending')"
+}
+claimed() {
+    sql "$1" -c 'set role crm_worker' -c "select (select count(*) from crm.claim_messages(100)) || ' '
+        || (select count(*) from crm.claim_webhook_deliveries(100))" 2>&1 || :
+}
 
 # remember DATABASE: what its copies are compared with. Writes to it, when its dumps are made.
 remember() {
@@ -38,7 +46,7 @@ as_before() {
     same "$2: every row is there, and no other; so are the sequences" "$work/rows" "$work/rows.new"
     snapshot "$1" >"$work/snapshot.new"
     same "$2: tables, policies, rights, owners, triggers and functions are the same" "$work/snapshot" "$work/snapshot.new"
-    is "$2: nothing is handed out for delivery" "$(claimed "$1")" 0
+    is "$2: nothing is handed out for delivery" "$(claimed "$1")" '0 0'
     answers "$1" >"$work/answers.new"
     same "$2: passwords, tokens, keys, counters and numbers go on" "$work/answers" "$work/answers.new"
 }

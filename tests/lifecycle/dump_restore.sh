@@ -160,8 +160,8 @@ refused 'but nobody may read it' 'permission denied for table contacts' sql "$da
 
 # ---------------------------------------------------------------------------------------------- in the place of the original
 
-waiting=$(sql crm -c 'select count(*) from crm_private.messages where finished_at is null and expires_at > now()')
-is 'messages wait' "$((waiting > 0))" 1
+waiting=$(waiting crm)
+is 'messages and events wait' "$((${waiting% *} > 0 && ${waiting#* } > 0))" 1
 database=crm
 works 'the DBA restores over the original, which went on' archive dba custom --clean --if-exists -1
 as_before crm 'over the original'

@@ -11,6 +11,9 @@ select 'indexes not valid: ' || count(*) from pg_index where not indisvalid;
 select 'the owner logs in with a password: ' || (crm.login('owner@demo.example', 'demo password') #>> '{organization,slug}');
 select 'keys published: ' || jsonb_array_length(crm.jwks() -> 'keys');
 
+select 'webhooks: ' || string_agg(concat_ws(' ', name, url, events, header_names, enabled), ', ') from crm.webhooks;
+select 'events on their way: ' || count(*) || ', secrets: ' || (select count(*) from crm_private.webhook_secrets) from crm.webhook_deliveries;
+
 begin;
 set local role crm_app;
 select crm.authenticate_api_key(:'key') \gset
@@ -21,6 +24,8 @@ begin;
 set local role crm_app;
 select 'an old token is: ' || (crm.authenticate(:'token') ->> 'role');
 select 'contacts seen: ' || count(*) || ', of shoe size ' || min(shoe_size) from crm.contacts;
+select 'events of contacts told: ' || json_array_length(crm.changes_since(types => '{contact.*}') -> 'events');
+select 'a webhook gets another secret: ' || (crm.rotate_webhook_secret(id) ->> 'secret' like 'whsec\_%') from crm.webhooks;
 insert into crm.contacts (last_name, phone, tags) values ('Later', '030 654321', '{vip}')
 returning 'a contact added: ' || concat_ws(', ', last_name, phone_normalized, tags, shoe_size, version, created_by = crm.current_user_id());
 insert into crm.vehicles (plate) values ('B-CD 2') returning 'a vehicle added: ' || plate;

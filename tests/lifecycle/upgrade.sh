@@ -27,11 +27,14 @@ columns() {
         from pg_class as c
         join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
         where c.relnamespace in ('crm'::regnamespace, 'crm_private'::regnamespace, 'fleet'::regnamespace) and c.relkind = 'r'
-            and c.relname not in ('schema_version', 'plans', 'permissions')
+            and c.relname not in ('schema_version', 'plans', 'permissions', 'built_in_permissions')
         group by c.oid order by c.oid::regclass::text"
 }
 # What a version may add to.
-given() { sql "$1" -c 'select p from crm.plans as p order by 1' -c 'select p from crm.permissions as p order by 1'; }
+given() {
+    sql "$1" -c 'select p from crm.plans as p order by 1' -c 'select p from crm.permissions as p order by 1' \
+        -c 'select p from crm.built_in_permissions as p order by 1'
+}
 rows_of() { sql "$1" -f <(sed 's/ order by .*/ as r order by r::text collate "C";/; s/^\(.*\)$/select r from (\1/; s/ as t as r/ as t) as r/' "$work/columns"); }
 
 # ---------------------------------------------------------------------------------------------- what it has to become
@@ -69,7 +72,7 @@ for version in $(released_versions); do
         rows_of "$database" >"$work/rows_after"
         same "$version, $who: every row is there, and none is changed" "$work/rows" "$work/rows_after"
         given "$database" >"$work/given"
-        same "$version, $who: plans and permissions are those of a new database" <(given fresh) "$work/given"
+        same "$version, $who: plans, permissions and what the built-in roles have are those of a new database" <(given fresh) "$work/given"
         is "$version, $who: the tables say their version" \
             "$(sql "$database" -c 'select string_agg(version, $$ $$ order by version) from crm_private.schema_version')" "$before $new_version"
         works_as_ever "$database" "$version, $who"

@@ -3,6 +3,7 @@
 begin;
 set local role crm_app;
 select crm.authenticate(:'token') \gset
+select crm.create_webhook('Dump', 'https://example.com/hook', '{contact.*}', headers => '{"X-Token": "of the receiver"}') \gset
 insert into crm.contacts (last_name, phone, tags, description)
 values ('National', '030 123456', '{vip,Key account}', e'two\nlines; \\ \t "quoted" ''and'' ünïcödé 😀');
 update crm.contacts set title = 'changed' where external_id like 'demo-contact-1%';

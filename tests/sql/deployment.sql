@@ -7,6 +7,9 @@ select no_plan();
 delete from crm_private.messages;
 delete from crm_private.oauth_flows;
 select tests.register('ann', 'Acme');
+select tests.become('ann', 'Acme');
+select crm.test_webhook((crm.create_webhook('Hook', 'https://example.com') ->> 'id')::uuid);
+select tests.nobody();
 create role deployment_dba;
 grant crm_admin, crm_owner, crm_backup to deployment_dba;
 insert into crm_private.oauth_flows (provider, state_hash, code_challenge, code_verifier, redirect_uri, expires_at, status, code)
@@ -14,7 +17,10 @@ values ('github', 'state', 'challenge', 'verifier', 'https://app.example/back', 
 
 -- What it claims is let go again.
 create function tests.claimed() returns text language sql volatile as $$
-    select tests.outcome('select * from crm.claim_messages()') || ' and ' || tests.outcome('select * from crm.claim_oauth_exchanges()')
+    select concat_ws(
+        ' and ', tests.outcome('select * from crm.claim_messages()'), tests.outcome('select * from crm.claim_oauth_exchanges()'),
+        tests.outcome('select * from crm.claim_webhook_deliveries()')
+    )
 $$;
 -- As the DBA, whose session is their own.
 create function tests.bind(call text) returns boolean language plpgsql as $$
@@ -92,18 +98,18 @@ select is(:'said'::text, '25006 nothing is handed out for delivery in a transact
 
 select is(tests.bind('crm.bind_deployment()'), false, 'binding what is bound changes nothing');
 select tests.become_role('crm_worker');
-select is(tests.claimed(), '1 rows and 1 rows', 'the worker claims what waits');
+select is(tests.claimed(), '1 rows and 1 rows and 1 rows', 'the worker claims what waits');
 
 -- In a copy --------------------------------------------------------------------------------------------------------
 
 select tests.copy(system_identifier + 1, database_oid, table_oid) from tests.here;
-select is(tests.claimed(), '0 rows and 0 rows', 'in another cluster the worker claims nothing');
+select is(tests.claimed(), '0 rows and 0 rows and 0 rows', 'in another cluster the worker claims nothing');
 select tests.copy(system_identifier, (database_oid::bigint + 1)::oid, table_oid) from tests.here;
-select is(tests.claimed(), '0 rows and 0 rows', 'nor in another database of the same one');
+select is(tests.claimed(), '0 rows and 0 rows and 0 rows', 'nor in another database of the same one');
 select tests.copy(system_identifier, database_oid, (table_oid::bigint + 1)::oid) from tests.here;
-select is(tests.claimed(), '0 rows and 0 rows', 'nor in tables that a restore made in the same database');
+select is(tests.claimed(), '0 rows and 0 rows and 0 rows', 'nor in tables that a restore made in the same database');
 select tests.copy(null, null, null);
-select is(tests.claimed(), '0 rows and 0 rows', 'nor where it was released');
+select is(tests.claimed(), '0 rows and 0 rows and 0 rows', 'nor where it was released');
 select tests.nobody();
 select is(
     (select count(*) from crm_private.messages where attempts = 0 and finished_at is null), 1::bigint, 'what waits there is left as it is'
@@ -114,14 +120,14 @@ select is(
 select tests.copy(system_identifier + 1, database_oid, table_oid) from tests.here;
 select is(tests.bind('crm.bind_deployment()'), true, 'the DBA binds the copy');
 select tests.become_role('crm_worker');
-select is(tests.claimed(), '1 rows and 1 rows', 'then the worker claims what waits');
+select is(tests.claimed(), '1 rows and 1 rows and 1 rows', 'then the worker claims what waits');
 select is(tests.bind('crm.unbind_deployment()'), true, 'the DBA releases it');
 select is(tests.bind('crm.unbind_deployment()'), false, 'once');
 select tests.become_role('crm_worker');
-select is(tests.claimed(), '0 rows and 0 rows', 'then the worker claims nothing');
+select is(tests.claimed(), '0 rows and 0 rows and 0 rows', 'then the worker claims nothing');
 select is(tests.bind('crm.bind_deployment()'), true, 'and binds it again');
 select tests.become_role('crm_worker');
-select is(tests.claimed(), '1 rows and 1 rows', 'and so on');
+select is(tests.claimed(), '1 rows and 1 rows and 1 rows', 'and so on');
 
 select tests.nobody();
 select results_eq(
@@ -132,7 +138,7 @@ select results_eq(
 );
 delete from crm_private.deployments;
 select tests.become_role('crm_worker');
-select is(tests.claimed(), '0 rows and 0 rows', 'where nothing says which place is meant, nothing is handed out');
+select is(tests.claimed(), '0 rows and 0 rows and 0 rows', 'where nothing says which place is meant, nothing is handed out');
 
 select * from finish();
 rollback;

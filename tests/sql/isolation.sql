@@ -116,10 +116,16 @@ select target::regclass, column_name, organization, replace(value, 'secret_borg'
 from (values
     ('crm.appointments', 'starts_at', '2026-01-01T10:00:00Z'), ('crm.appointments', 'ends_at', '2026-01-01T11:00:00Z'), ('crm.attachments', 'size_bytes', '1'),
     ('crm.automations', 'trigger_event', 'secret_borg.created'), ('crm.daily_metrics', 'day', '2026-01-01'), ('crm.notifications', 'kind', 'secret_borg'),
-    ('crm.saved_filters', 'entity', 'secret_borg'), ('crm.saved_filters', 'visibility', 'team'), ('crm.tickets', 'number', '1')
+    ('crm.integration_rules', 'event_name', 'secret_borg.seen'), ('crm.integration_events', 'event_name', 'secret_borg.seen'),
+    ('crm.saved_filters', 'entity', 'secret_borg'), ('crm.saved_filters', 'visibility', 'team'), ('crm.tickets', 'number', '1'),
+    ('crm.webhooks', 'url', 'https://secret_borg.example')
 ) as forms (target, column_name, value), (values ('Borg', 'secret_borg'), ('Acme', 'own_acme')) as organizations (organization, word);
 insert into tests.forms values
     ('crm.daily_metrics', 'day', null, '2026-01-02'), ('crm.tickets', 'number', null, '2'), ('crm.messages', 'channel', null, 'email'), ('crm.saved_filters', 'entity', null, 'contacts'),
+    ('crm.integration_rules', 'entity', 'Borg', 'contacts'), ('crm.integration_rules', 'entity', 'Acme', 'contacts'), ('crm.integration_rules', 'entity', null, 'accounts'),
+    ('crm.integration_rules', 'event_name', null, 'any.thing'), ('crm.integration_events', 'event_name', null, 'any.thing'),
+    ('crm.integration_rules', 'mapping', 'Borg', '{"last_name": "$.secret"}'), ('crm.integration_rules', 'mapping', 'Acme', '{"last_name": "$.own"}'), ('crm.integration_rules', 'mapping', null, '{"name": "$.name"}'),
+    ('crm.integration_events', 'payload', 'Borg', '{"secret": "secret-borg"}'), ('crm.integration_events', 'payload', 'Acme', '{"own": "own-acme"}'), ('crm.integration_events', 'payload', null, '{}'),
     ('crm.number_series', 'kind', null, 'ticket'), ('crm.audit_transactions', 'position', null, '99'),
     ('crm.contact_emails', 'email', 'Borg', 'secret-borg@home.example'), ('crm.contact_emails', 'email', 'Acme', 'own-acme@home.example'),
     ('crm.contact_phones', 'phone', 'Borg', '+1 650 253 0000'), ('crm.contact_phones', 'phone', 'Acme', '+1 650 253 0001'),
@@ -133,7 +139,7 @@ insert into tests.forms select 'crm.deals', 'pipeline_id', word, id::text from c
 insert into crm.roles (org_id, name) values (tests.org_id('Borg'), 'secret_borg'), (tests.org_id('Acme'), 'own_acme');
 
 create function tests.form(target regclass, column_name text, organization text) returns jsonb language sql stable as $$
-    select to_jsonb(f.value) from tests.forms as f
+    select case when f.value ~ '^\{' then f.value::jsonb else to_jsonb(f.value) end from tests.forms as f
     where f.target = form.target and f.column_name = form.column_name and f.organization is not distinct from form.organization
 $$;
 
@@ -194,6 +200,11 @@ insert into crm.invoice_items (org_id, invoice_id, description, unit_price) sele
 update crm.invoices set status = 'sent' where billing_name = 'Customer';
 insert into crm.payments (org_id, invoice_id, amount) select org_id, id, 1 from crm.invoices where billing_name = 'Customer';
 select tests.fill('crm.payments', 'Borg', 'secret-borg') and tests.fill('crm.payments', 'Acme', 'own-acme');
+-- Of webhooks, what is on its way and what was tried.
+insert into crm.webhook_deliveries (org_id, id, webhook_id, event_id, event_type, entity, record_id, state, attempts, created_at, last_error, payload)
+select w.org_id, gen_random_uuid(), w.id, gen_random_uuid(), w.name, w.name, gen_random_uuid(), 'failed', 10, now(), w.name, w.name from crm.webhooks as w;
+insert into crm.webhook_attempts (org_id, id, created_at, webhook_id, delivery_id, event_id, event_type, entity, record_id, attempt, outcome, error, response)
+select w.org_id, gen_random_uuid(), now(), w.id, gen_random_uuid(), gen_random_uuid(), w.name, w.name, gen_random_uuid(), 10, 'failed', w.name, w.name from crm.webhooks as w;
 -- What was deleted has been somebody's, too.
 insert into crm.tasks (org_id, title)
 select org_id, case name when 'Borg' then 'secret-borg deleted' else 'own-acme deleted' end from tests.organizations where name in ('Acme', 'Borg');

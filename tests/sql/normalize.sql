@@ -69,7 +69,7 @@ select t.tgrelid::regclass as target, words[1] as column_name, 'required' = any 
     case when words[2] = 'required' then words[3] else words[2] end as kind,
     substring(rule from '\d+$')::int as longest,
     -- Names and permissions have a form of their own besides.
-    words[1] ~ '^(name|permission|trigger_event)$' and exists (
+    words[1] ~ '^(name|permission|trigger_event|event_name)$' and exists (
         select from pg_constraint as c
         join pg_attribute as a on a.attrelid = c.conrelid and c.conkey = array[a.attnum]
         where c.conrelid = t.tgrelid and c.contype = 'c' and a.attname = words[1]
@@ -112,9 +112,10 @@ insert into tests.needs values
     ('crm.appointment_attendees', jsonb_build_object('appointment_id', '018f0000-0000-7000-8000-000000000003', 'user_id', tests.user_id('ann'))),
     ('crm.appointments', '{"title": "Needed", "starts_at": "2026-01-01T10:00:00Z", "ends_at": "2026-01-01T11:00:00Z"}'),
     ('crm.attachments', '{"file_name": "Needed", "size_bytes": 1, "storage_key": "Needed", "contact_id": "018f0000-0000-7000-8000-000000000002"}'),
-    ('crm.automations', '{"name": "Needed", "trigger_event": "contacts.created"}'),
+    ('crm.automations', '{"name": "Needed", "trigger_event": "contact.created"}'),
     ('crm.estimate_items', '{"estimate_id": "018f0000-0000-7000-8000-000000000004", "description": "Needed"}'),
     ('crm.estimates', '{}'),
+    ('crm.integration_rules', '{"name": "Needed", "event_name": "needed.event", "entity": "contacts", "mapping": {"last_name": "$.name"}}'),
     ('crm.invoice_items', '{"invoice_id": "018f0000-0000-7000-8000-000000000005", "description": "Needed"}'),
     ('crm.invoices', '{}'),
     ('crm.jobs', '{"title": "Needed"}'),

@@ -72,7 +72,7 @@ order by md5(n || org_id::text);
 -- Many of everything else that is enrolled, past its triggers: in every column of a foreign key something, and what must not be null.
 create table tests.contents (target text, column_name text, expression text);
 insert into tests.contents values
-    ('crm.appointments', 'ends_at', 'now() + interval ''1 hour'''), ('crm.automations', 'trigger_event', '''contacts.created'''), ('crm.saved_filters', 'visibility', '''team'''),
+    ('crm.appointments', 'ends_at', 'now() + interval ''1 hour'''), ('crm.automations', 'trigger_event', '''contact.created'''), ('crm.saved_filters', 'visibility', '''team'''),
     ('crm.custom_fields', 'type', '''text'''), ('crm.leads', 'last_name', '''Lead '' || n'), ('crm.deals', 'stage_id', 'md5(''stage'' || n)::uuid'),
     ('crm.estimates', 'number', '''EST-'' || n'), ('crm.estimates', 'currency', '''EUR'''), ('crm.invoices', 'currency', '''EUR'''), ('crm.payments', 'currency', '''EUR''');
 create function tests.fill(target regclass) returns void language plpgsql as $$

@@ -74,6 +74,21 @@ insert into tests.functions values
     ('crm.change_password(text,text)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.check_enrollment()', 'stable', 'restricted', 'definer', '{crm_admin,crm_owner}'),
     ('crm.check_usage()', 'stable', 'unsafe', 'definer', '{crm_admin}'),
+    ('crm.event_types()', 'stable', 'restricted', 'definer', '{crm_admin,crm_app,crm_multi,crm_service,crm_worker}'),
+    ('crm.changes_since(text,integer,text[])', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
+    ('crm.create_webhook(text,text,text[],text[],text,jsonb,boolean,integer)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
+    ('crm.rotate_webhook_secret(uuid,integer)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
+    ('crm.set_webhook_headers(uuid,jsonb)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
+    ('crm.test_webhook(uuid)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
+    ('crm.replay_webhook(uuid,uuid,timestamp with time zone)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
+    ('crm.fan_out_events(integer)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
+    ('crm.claim_webhook_deliveries(integer,interval)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
+    ('crm.complete_webhook_delivery(uuid,uuid,integer,integer,integer,text)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
+    ('crm.fail_webhook_delivery(uuid,uuid,integer,integer,integer,text,text,integer)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
+    ('crm.release_webhook_delivery(uuid,uuid,integer,interval)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
+    ('crm.maintain_webhooks(integer)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_worker}'),
+    ('crm_private.check_webhook()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.begin_webhook()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm.verify_audit(uuid,jsonb)', 'stable', 'restricted', 'definer', '{crm_admin,crm_app}'),
     ('crm.audit_checkpoint(uuid)', 'stable', 'restricted', 'definer', '{crm_admin,crm_app}'),
     ('crm.erase_person(text,uuid,text[],boolean)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
@@ -105,6 +120,11 @@ insert into tests.functions values
     ('crm.transaction_id()', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi}'),
     ('crm.undo(uuid,text,boolean)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.rename_custom_field_option(uuid,text,text)', 'volatile', 'unsafe', 'invoker', '{crm_app}'),
+    ('crm.ingest_event(text,jsonb,text)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
+    ('crm.receive_event(jsonb)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
+    ('crm.retry_event(uuid)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
+    ('crm.retry_events(text,text,timestamp with time zone,uuid)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
+    ('crm_private.check_integration_rule()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.apply_custom_field()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.check_custom_field()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.check_custom_fields()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
@@ -253,8 +273,17 @@ select is_empty(
     $$select p.oid::regprocedure, p.proconfig
       from pg_proc as p
       where p.pronamespace in ('crm'::regnamespace, 'crm_private'::regnamespace)
-          and p.proconfig is distinct from array['search_path=pg_catalog, pg_temp']$$,
+          and p.proconfig[1] is distinct from 'search_path=pg_catalog, pg_temp'$$,
     'every function pins its search path'
+);
+select set_eq(
+    $$select p.oid::regprocedure::text, p.proconfig[2:]
+      from pg_proc as p
+      where p.pronamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and cardinality(p.proconfig) > 1$$,
+    $$values
+        ('crm.fan_out_events(integer)', '{enable_seqscan=off,jit=off}'::text[]),
+        ('crm.claim_webhook_deliveries(integer,interval)', '{enable_seqscan=off,enable_bitmapscan=off,jit=off}')$$,
+    'these set something else, and only how their queries are planned'
 );
 select is_empty(
     $$select p.oid::regprocedure
@@ -299,6 +328,8 @@ insert into tests.enrolled values
     ('daily_metrics', 'read only', false, null),
     ('estimate_items', 'part', true, 'estimates'),
     ('estimates', 'record', true, null),
+    ('integration_events', 'read only', true, null),
+    ('integration_rules', 'unowned', true, null),
     ('invoice_items', 'part', true, 'invoices'),
     ('invoices', 'record', true, null),
     ('jobs', 'record', true, null),
@@ -310,6 +341,7 @@ insert into tests.enrolled values
     ('saved_filters', 'record', true, null),
     ('tasks', 'record', true, null),
     ('tickets', 'record', true, null),
+    ('webhooks', 'made by a function', true, null),
     ('contact_accounts', 'part', true, 'contacts'),
     ('contact_emails', 'part', true, 'contacts'),
     ('contact_phones', 'part', true, 'contacts'),
@@ -400,6 +432,13 @@ insert into tests.grants values
     ('crm.plans', 'crm_definer', 'select'),
     ('crm.plans', 'crm_multi', 'select'),
     ('crm.plans', 'crm_service', 'select'),
+    ('crm.webhook_attempts', 'crm_app', 'select'),
+    ('crm.webhook_attempts', 'crm_backup', 'select'),
+    ('crm.webhook_attempts', 'crm_definer', 'select, update, delete'),
+    ('crm.webhook_deliveries', 'crm_app', 'select'),
+    ('crm.webhook_deliveries', 'crm_backup', 'select'),
+    ('crm.webhook_deliveries', 'crm_definer', 'select, update, delete'),
+    ('crm.webhooks', 'crm_definer', 'select, update'),
     ('crm.users', 'crm_app', 'select'),
     ('crm.users', 'crm_backup', 'select'),
     ('crm.users', 'crm_definer', 'select, insert, update'),
@@ -408,6 +447,8 @@ insert into tests.grants values
     ('crm_private.api_key_uses', 'crm_definer', 'select, insert, update'),
     ('crm_private.api_keys', 'crm_backup', 'select'),
     ('crm_private.api_keys', 'crm_definer', 'select, insert, update'),
+    ('crm_private.event_readers', 'crm_backup', 'select'),
+    ('crm_private.event_readers', 'crm_definer', 'select, insert, update, delete'),
     ('crm_private.identity_changes', 'crm_backup', 'select'),
     ('crm_private.deployments', 'crm_backup', 'select'),
     ('crm_private.deployments', 'crm_definer', 'select, insert, update'),
@@ -452,7 +493,11 @@ insert into tests.grants values
     ('crm.audit_transactions', 'crm_definer', 'select, update, delete'),
     ('crm_private.usage_deltas', 'crm_definer', 'select, insert, update, delete'),
     ('crm_private.user_identities', 'crm_backup', 'select'),
-    ('crm_private.user_identities', 'crm_definer', 'select, insert, delete');
+    ('crm_private.user_identities', 'crm_definer', 'select, insert, delete'),
+    ('crm_private.webhook_secrets', 'crm_backup', 'select'),
+    ('crm_private.webhook_secrets', 'crm_definer', 'select, insert, update, delete'),
+    ('crm_private.webhook_states', 'crm_backup', 'select'),
+    ('crm_private.webhook_states', 'crm_definer', 'select, insert, update, delete');
 
 select set_eq(
     $$select c.oid::regclass::text as target, case a.grantee when 0 then 'PUBLIC' else a.grantee::regrole::text end as grantee,
@@ -466,9 +511,13 @@ select set_eq(
       union all
       select inhrelid::regclass::text, 'crm_backup', 'select' from pg_inherits where inhparent = 'crm.audit_log'::regclass
       union all
-      select 'crm.' || target, grantee, case when kind like 'read only%' or grantee = 'crm_backup' then 'select' else 'select, insert, update, delete' end
+      select 'crm.' || target, grantee, case
+              when kind like 'read only%' or grantee = 'crm_backup' then 'select'
+              when kind = 'made by a function' then 'select, update, delete'
+              else 'select, insert, update, delete'
+          end
       from tests.enrolled cross join unnest('{crm_app,crm_backup,crm_multi}'::text[]) as grantee
-      where kind <> 'unowned' or grantee <> 'crm_multi'$$,
+      where kind not in ('unowned', 'made by a function') or grantee <> 'crm_multi'$$,
     'these are the rights on tables'
 );
 select set_eq(
@@ -549,14 +598,14 @@ select set_eq(
       from unnest('{organizations,users,memberships,audit_log,audit_transactions}'::text[]) as target, unnest('{app,multi}'::text[]) as who
       union all
       select format('crm.%s', target), format('%s_select_app', target), 'select', '{crm_app}'
-      from unnest('{permissions,built_in_roles,built_in_permissions}'::text[]) as target
+      from unnest('{permissions,built_in_roles,built_in_permissions,webhook_deliveries,webhook_attempts}'::text[]) as target
       union all
       select format('crm.%s', target), format('%s_update_%s', target, who), 'update', array['crm_' || who]
       from unnest('{organizations,users}'::text[]) as target, unnest('{app,multi}'::text[]) as who
       union all
       select target, format('%s_all_definer', split_part(target, '.', 2)), 'all', '{crm_definer}'
       from unnest('{crm.organizations,crm.users,crm.memberships,crm.audit_log,crm.audit_transactions,crm.plans,crm.permissions,crm.built_in_roles,crm.built_in_permissions,crm.roles,crm.role_permissions,crm.custom_fields,'
-          'crm.groups,crm.group_members,crm.group_permissions,crm.group_roles}'::text[] || '{crm_private.custom_references,crm_private.custom_unique_values,crm_private.deployments,crm_private.plan_overrides,crm_private.usage,crm_private.usage_deltas,crm_private.api_key_uses,crm_private.api_keys,crm_private.identity_providers,crm_private.invitations,crm_private.login_failures,crm_private.messages,crm_private.oauth_flows,crm_private.one_time_tokens,crm_private.passwords,crm_private.platform_members,crm_private.refresh_tokens,crm_private.schema_version,crm_private.sessions,crm_private.settings,crm_private.signing_keys,crm_private.user_identities}'::text[]) as target
+          'crm.groups,crm.group_members,crm.group_permissions,crm.group_roles,crm.webhooks,crm.webhook_deliveries,crm.webhook_attempts}'::text[] || '{crm_private.event_readers,crm_private.webhook_secrets,crm_private.webhook_states,crm_private.custom_references,crm_private.custom_unique_values,crm_private.deployments,crm_private.plan_overrides,crm_private.usage,crm_private.usage_deltas,crm_private.api_key_uses,crm_private.api_keys,crm_private.identity_providers,crm_private.invitations,crm_private.login_failures,crm_private.messages,crm_private.oauth_flows,crm_private.one_time_tokens,crm_private.passwords,crm_private.platform_members,crm_private.refresh_tokens,crm_private.schema_version,crm_private.sessions,crm_private.settings,crm_private.signing_keys,crm_private.user_identities}'::text[]) as target
       union all
       values
           ('crm.deleted_records', 'deleted_records_all_definer', 'all', '{crm_definer}'::text[]),
@@ -620,7 +669,7 @@ select set_eq(
           ('_500_stamp', 'crm_private.stamp()'), ('_800_count_insert', 'crm_private.count_usage()'), ('_800_count_delete', 'crm_private.count_usage()'),
           ('_800_count_truncate', 'crm_private.count_usage()')) as every (name, function)
       where (name <> '_100_normalize' or with_rules) and (name <> '_400_scope' or kind in ('record', 'part', 'read only part'))
-          and (name not like '\_800%' or kind in ('record', 'unowned', 'settings'))
+          and (name not like '\_800%' or kind in ('record', 'unowned', 'settings', 'made by a function'))
       union all
       -- History: of all that is enrolled, and of what administers an organization.
       select target, '_700_audit_' || event, 'crm_private.audit()', 'O'
@@ -682,10 +731,15 @@ select set_eq(
         ('crm.deleted_records', '_300_append_only_truncate', 'crm_private.append_only()', 'O'),
         ('crm.custom_fields', '_100_normalize', 'crm_private."normalize"()', 'O'),
         ('crm.custom_fields', '_200_definition', 'crm_private.check_custom_field()', 'O'),
+        ('crm.integration_rules', '_200_definition', 'crm_private.check_integration_rule()', 'O'),
         ('crm.custom_fields', '_310_lock', 'crm_private.lock_custom_fields()', 'O'),
         ('crm.custom_fields', '_800_apply', 'crm_private.apply_custom_field()', 'O'),
         ('crm.custom_fields', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm.custom_fields', '_900_announce_truncate', 'crm_private.announce()', 'A'),
+        ('crm.webhooks', '_600_webhook', 'crm_private.check_webhook()', 'O'),
+        ('crm.webhooks', '_800_begin', 'crm_private.begin_webhook()', 'O'),
+        ('crm.webhooks', '_900_announce', 'crm_private.announce()', 'A'),
+        ('crm.webhooks', '_900_announce_truncate', 'crm_private.announce()', 'A'),
         ('crm.plans', '_900_announce', 'crm_private.announce()', 'A'),
         ('crm.plans', '_900_announce_truncate', 'crm_private.announce()', 'A'),
         ('crm.accounts', '_400_scope', 'crm_private.check_scope()', 'O'),

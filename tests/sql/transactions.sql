@@ -86,7 +86,9 @@ select crm.whoami() ->> 'authenticated' as read_only_request, crm.me() #>> '{use
     exists (select from crm.contacts as c cross join lateral crm.record_history('contacts', c.id) as h where crm.record_at('contacts', c.id, now()) is not null)
         as read_only_history,
     'contacts' = any (crm.readable_resources('all')) and crm.team_user_ids() is not null as read_only_trash,
-    crm.transaction_id() is not null as read_only_transaction
+    crm.transaction_id() is not null as read_only_transaction,
+    exists (select from crm.event_types() where type = 'contact.created') as read_only_events,
+    crm.changes_since(types => '{contact.created}') -> 'events' -> 0 ->> 'type' as read_only_changes
 \gset
 select (select count(*) from crm.contacts) as read_only_contacts, (select count(*) from crm.accounts) as read_only_accounts,
     (select count(*) from crm.users) as read_only_people, (select count(*) from crm.memberships) as read_only_memberships,
@@ -142,7 +144,7 @@ where p.pronamespace = 'crm'::regnamespace and p.provolatile <> 'v'
 \gset
 
 begin;
-select plan(39);
+select plan(41);
 select is(:'inside'::text, 'true', 'inside the transaction ann is known');
 select is(:'after_commit'::text, 'false', 'after COMMIT nobody is');
 select is(:'after_chain'::text, 'false', 'after COMMIT AND CHAIN nobody is');
@@ -167,11 +169,13 @@ select is(:'read_only_keys'::text || :'read_only_invitations', '00', 'list_api_k
 select is(:'read_only_feature'::text || :'read_only_usage' || :'read_only_plans' || :'read_only_tags', 'tt30', 'feature_enabled(), usage(), the plans and tag_counts() answer there');
 select ok(:'read_only_chain', 'audit_checkpoint() and verify_audit() answer there');
 select ok(:'read_only_history' and :'read_only_transaction', 'record_history(), record_at() and transaction_id() answer there');
+select ok(:'read_only_events', 'event_types() answers there');
+select is(:'read_only_changes'::text, 'contact.created', 'and changes_since(), which is VOLATILE because it waits, by GET');
 select ok(:'read_only_trash' and :'read_only_trash_of_several', 'readable_resources(), readable_resource_keys(), team_user_ids() and team_keys(), which the trash asks, answer there');
 select ok(:'platform_unassigned' and :'platform_organizations', 'the platform''s list_organizations(), list_users() and permitted_to_platform(), the worker''s providers_to_fetch() and the DBA''s check_enrollment(), check_usage() and doctor(), too');
 select is(
     :'stable_functions'::text,
-    'all_scope_org_id, all_scope_org_ids, audit_checkpoint, check_enrollment, check_usage, current_org_id, current_rank, current_user_id, doctor, explain_access, feature_enabled, health, jwks, list_api_keys, '
+    'all_scope_org_id, all_scope_org_ids, audit_checkpoint, check_enrollment, check_usage, current_org_id, current_rank, current_user_id, doctor, event_types, explain_access, feature_enabled, health, jwks, list_api_keys, '
         'list_invitations, list_organizations, list_users, me, my_group_ids, my_org_ids, my_permissions, my_sessions, openid_configuration, org_ids_for_user, parent, permitted_org_id, '
         'permitted_org_ids, permitted_to_platform, providers_to_fetch, readable_resource_keys, readable_resources, readable_roles, record_at, record_history, scope_user_ids, subsidiaries, tag_counts, '
         'team_keys, team_scope_keys, team_user_ids, transaction_id, usage, verify_audit, visible_user_ids, whoami',

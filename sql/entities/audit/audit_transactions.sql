@@ -20,6 +20,8 @@ create table crm.audit_transactions (
 );
 
 create index audit_transactions_org_id_created_at_id_idx on crm.audit_transactions (org_id, created_at, id) with (deduplicate_items = off);
+-- Asked for at every moment, and mostly empty.
+create index audit_transactions_org_id_created_at_idx on crm.audit_transactions (org_id, created_at) where position is null;
 create index audit_transactions_org_id_request_id_idx on crm.audit_transactions (org_id, request_id) where request_id is not null;
 
 create trigger _300_append_only before insert or update or delete on crm.audit_transactions

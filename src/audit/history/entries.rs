@@ -49,7 +49,9 @@ pub struct Entry {
     pub after: Object,
     pub transaction_id: Uuid,
     pub actor_id: Option<Uuid>,
+    pub impersonator_id: Option<Uuid>,
     pub api_key_id: Option<Uuid>,
+    pub request_id: Option<String>,
     /// What it told of was removed from it; or it never told, as the deletion of a record that is erased.
     pub is_erased: bool,
 }
@@ -61,15 +63,45 @@ impl Entry {
     }
 }
 
+/// What [`read`] reads, in its order.
+const COLUMNS: &str = "id, created_at, action, entity, record_id, changed, before::text, after::text, transaction_id, actor_id, \
+     api_key_id, erased_at is not null or action = 'delete' and before is null, impersonator_id, request_id";
+
 /// The entries of the organization `$1` with this condition, in its order.
 pub fn find(organization: Uuid, condition: &str, arguments: Vec<DatumWithOid>) -> Result<Vec<Entry>> {
     let query = format!(
-        "select id, created_at, action, entity, record_id, changed, before::text, after::text, transaction_id, actor_id,
-             api_key_id, erased_at is not null or action = 'delete' and before is null
-         from crm.audit_log
+        "select {COLUMNS} from crm.audit_log
          where org_id = $1 and action in ('insert', 'update', 'delete') and {condition}"
     );
     let arguments: Vec<_> = std::iter::once(to_pg(organization).into()).chain(arguments).collect();
+    db::as_definer(|| db::select_once(&query, &arguments, |rows| rows.map(|row| read(&row)).collect()))
+}
+
+/// Where the entries of a transaction are.
+pub struct Place {
+    pub transaction_id: Uuid,
+    pub created_at: TimestampWithTimeZone,
+    /// Only those after this one.
+    pub after: Uuid,
+}
+
+/// The entries of these transactions, one transaction after the other, each in the order of what happened; at most so many.
+pub fn of_transactions(organization: Uuid, places: &[Place], at_most: i64) -> Result<Vec<Entry>> {
+    let transactions: Vec<_> = places.iter().map(|place| to_pg(place.transaction_id)).collect();
+    let times: Vec<_> = places.iter().map(|place| place.created_at).collect();
+    let after: Vec<_> = places.iter().map(|place| to_pg(place.after)).collect();
+    let query = format!(
+        "select {COLUMNS}
+         from unnest($2, $3, $4) with ordinality as t (wanted, began, last_read, place)
+         cross join lateral (
+             select l.* from crm.audit_log as l
+             where l.org_id = $1 and l.created_at = t.began and l.id > t.last_read and l.transaction_id = t.wanted
+                 and l.action in ('insert', 'update', 'delete')
+             order by l.id limit $5
+         ) as l
+         order by t.place, l.id limit $5"
+    );
+    let arguments = [to_pg(organization).into(), transactions.into(), times.into(), after.into(), at_most.into()];
     db::as_definer(|| db::select_once(&query, &arguments, |rows| rows.map(|row| read(&row)).collect()))
 }
 
@@ -94,6 +126,8 @@ fn read(row: &db::Row) -> Result<Entry> {
         actor_id: id(10)?,
         api_key_id: id(11)?,
         is_erased: row.get(12)?.unwrap_or(false),
+        impersonator_id: id(13)?,
+        request_id: row.get(14)?,
     })
 }
 

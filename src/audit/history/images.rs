@@ -14,8 +14,10 @@ use crate::records::custom::object::Object;
 /// Past policies: who may know of them is asked before, and what is said of them later. Without what is secret, as in entries.
 pub fn current(subject: &Subject, organization: Uuid, ids: &[Uuid]) -> Result<HashMap<Uuid, Object>> {
     let key = quote_identifier(subject.key());
+    // The organization itself is its own.
+    let organization_column = if subject.has("org_id") { "org_id" } else { "id" };
     let query = format!(
-        "select t.{key}, row_to_json(t)::text from {} as t where t.org_id = $1 and t.{key} = any ($2)",
+        "select t.{key}, row_to_json(t)::text from {} as t where t.{organization_column} = $1 and t.{key} = any ($2)",
         subject.table
     );
     let ids: Vec<_> = ids.iter().copied().map(to_pg).collect();

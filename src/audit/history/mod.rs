@@ -4,15 +4,15 @@
 //! (`write`), who needs the permissions for it.
 
 mod change;
-mod entries;
-mod images;
+pub mod entries;
+pub mod images;
 mod outcome;
-mod past;
+pub mod past;
 mod restore;
 mod returned;
 mod reverse;
-mod sight;
-mod subject;
+pub mod sight;
+pub mod subject;
 mod undo;
 mod write;
 

@@ -91,7 +91,9 @@ mod tests {
             after: object(after),
             transaction_id: Uuid::nil(),
             actor_id: None,
+            impersonator_id: None,
             api_key_id: None,
+            request_id: None,
             is_erased: false,
         }
     }

@@ -24,6 +24,8 @@ pub struct Subject {
     owner: u32,
     /// Of the trigger that notes its changes.
     arguments: Vec<String>,
+    /// Otherwise it administers an organization: its changes are shown by audit_log, and by functions of its own.
+    is_enrolled: bool,
     /// Whether clients may write it at all; otherwise the database keeps it.
     pub is_writable: bool,
     rules: Vec<String>,
@@ -68,8 +70,13 @@ pub struct Referrer {
 pub struct Subjects(HashMap<String, Option<Rc<Subject>>>);
 
 impl Subjects {
-    /// `None` where there is no such table, or its changes are not noted.
+    /// `None` where there is no such enrolled table.
     pub fn find(&mut self, entity: &str) -> Result<Option<Rc<Subject>>> {
+        Ok(self.noted(entity)?.filter(|subject| subject.is_enrolled))
+    }
+
+    /// `None` where there is no such table, or its changes are not noted.
+    pub fn noted(&mut self, entity: &str) -> Result<Option<Rc<Subject>>> {
         if let Some(known) = self.0.get(entity) {
             return Ok(known.clone());
         }
@@ -131,6 +138,11 @@ impl Subject {
         self.columns.iter().any(|known| known.name == column)
     }
 
+    /// The columns whose values history tells.
+    pub fn told_columns(&self) -> Vec<&str> {
+        self.columns.iter().map(|column| column.name.as_str()).filter(|name| !self.is_secret(name)).collect()
+    }
+
     /// The permission that an action needs: whatever is done to a part changes the record.
     pub fn permission(&self, action: &str) -> String {
         let action = if self.is_record() { action } else { "update" };
@@ -153,6 +165,12 @@ impl Subject {
         let is_kept =
             |rule: &String| Rule::parse(rule).is_ok_and(|rule| rule.kind == Kind::Kept && rule.column == column);
         self.rules.iter().any(is_kept)
+    }
+
+    /// The rule by which a column's text is stored.
+    pub fn text_rule(&self, column: &str) -> Option<Rule> {
+        let mut rules = self.rules.iter().filter_map(|rule| Rule::parse(rule).ok());
+        rules.find(|rule| rule.column == column && rule.is_text())
     }
 
     /// The column that another one follows: the state since when it tells, the number that it is the normal form of.
@@ -230,18 +248,17 @@ const DESCRIBE: &str = "
         select t.tgrelid, case n.nspname when 'crm' then c.relname::text else n.nspname || '.' || c.relname end as entity,
             format('%I.%I', n.nspname, c.relname) as qualified, c.relowner,
             string_to_array(regexp_replace(encode(t.tgargs, 'escape'), '\\\\000$', ''), '\\000') as arguments,
-            has_table_privilege('crm_app', c.oid, 'insert') as is_writable
+            has_table_privilege('crm_app', c.oid, 'insert') as is_writable,
+            exists (
+                select from pg_catalog.pg_trigger as g
+                where g.tgrelid = c.oid and g.tgfoid = to_regprocedure('crm_private.guard()')
+            ) as is_enrolled
         from pg_catalog.pg_trigger as t
         join pg_catalog.pg_proc as p on p.oid = t.tgfoid
         join pg_catalog.pg_class as c on c.oid = t.tgrelid
         join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
         where p.pronamespace = to_regnamespace('crm_private') and p.proname = 'audit' and t.tgparentid = 0
             and t.tgname = '_700_audit_delete'
-            -- What administers an organization has functions of its own, and history that audit_log shows.
-            and exists (
-                select from pg_catalog.pg_trigger as g
-                where g.tgrelid = c.oid and g.tgfoid = to_regprocedure('crm_private.guard()')
-            )
     ),
     keys as (
         select k.conrelid, k.confrelid, format('%I', there.attname) as target, here.attname::text as column_name,
@@ -254,7 +271,7 @@ const DESCRIBE: &str = "
     )
     select jsonb_build_object(
         'entity', a.entity, 'table', a.qualified, 'oid', a.tgrelid::bigint, 'owner', a.relowner::bigint,
-        'arguments', a.arguments, 'is_writable', a.is_writable,
+        'arguments', a.arguments, 'is_writable', a.is_writable, 'is_enrolled', a.is_enrolled,
         'rules', coalesce((
             select to_jsonb(string_to_array(regexp_replace(encode(t.tgargs, 'escape'), '\\\\000$', ''), '\\000'))
             from pg_catalog.pg_trigger as t
@@ -288,7 +305,7 @@ const DESCRIBE: &str = "
                 'owner', r.relowner::bigint, 'is_writable', r.is_writable
             ) order by r.entity, k.column_name)
             from keys as k
-            join audited as r on r.tgrelid = k.conrelid
+            join audited as r on r.tgrelid = k.conrelid and r.is_enrolled
             where k.confrelid = a.tgrelid
         ), '[]')
     )

@@ -35,6 +35,15 @@ impl Object {
     }
 }
 
+/// The items of a JSON array, each as it stands there; `None` when it is none.
+pub fn items(text: &str) -> Option<Vec<&str>> {
+    let inside = text.trim().strip_prefix('[')?.strip_suffix(']')?;
+    if inside.trim().is_empty() {
+        return Some(vec![]);
+    }
+    Some(split(inside, b',').into_iter().map(str::trim).collect())
+}
+
 /// The parts between separators that stand neither in a string nor in an inner object or array.
 fn split(text: &str, separator: u8) -> Vec<&str> {
     let (mut parts, mut start, mut depth) = (vec![], 0, 0_usize);
@@ -80,6 +89,13 @@ mod tests {
         for text in ["[]", "1", "null", "\"{}\"", ""] {
             assert_eq!(Object::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn an_array_is_taken_apart() {
+        assert_eq!(items(r#"["a,b", {"c": [1, 2]}, 1.50]"#), Some(vec![r#""a,b""#, r#"{"c": [1, 2]}"#, "1.50"]));
+        assert_eq!(items("[]"), Some(vec![]));
+        assert_eq!(items("{}"), None);
     }
 
     #[test]

@@ -2,6 +2,11 @@
 
 use std::ffi::{CStr, CString};
 
+use pgrx::callconv::{Arg, ArgAbi};
+use pgrx::nullable::Nullable;
+use pgrx::pgrx_sql_entity_graph::metadata::{
+    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
+};
 use pgrx::{FromDatum, IntoDatum, direct_function_call, direct_function_call_as_datum, pg_sys};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -28,4 +33,25 @@ impl IntoDatum for RawJson {
     fn type_oid() -> pg_sys::Oid {
         pg_sys::JSONBOID
     }
+}
+
+// SAFETY: the functions that take one declare a jsonb.
+unsafe impl<'fcx> ArgAbi<'fcx> for RawJson {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: as the caller promises, it is not NULL.
+        unsafe { arg.unbox_arg_using_from_datum() }.unwrap_or(Self(String::new()))
+    }
+
+    unsafe fn unbox_nullable_arg(arg: Arg<'_, 'fcx>) -> Nullable<Self> {
+        // SAFETY: as the caller promises.
+        unsafe { arg.unbox_arg_using_from_datum() }.into()
+    }
+}
+
+// SAFETY: it is a jsonb.
+unsafe impl SqlTranslatable for RawJson {
+    const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(RawJson);
+    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("jsonb"));
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("jsonb")));
 }

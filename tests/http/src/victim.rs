@@ -12,17 +12,18 @@ use crate::{admin, team, unique};
 pub struct Names(Vec<(&'static str, String)>);
 
 impl Names {
-    const EACH: [&str; 8] = ["{org}", "{slug}", "{user}", "{account}", "{contact}", "{key}", "{role}", "{group}"];
+    const EACH: [&str; 9] =
+        ["{org}", "{slug}", "{user}", "{account}", "{contact}", "{key}", "{role}", "{group}", "{webhook}"];
 
     /// In the order of `EACH`.
-    fn new(names: [String; 8]) -> Self {
+    fn new(names: [String; 9]) -> Self {
         Self(Self::EACH.into_iter().zip(names).collect())
     }
 
     /// Names of the same shape that nobody has.
     pub fn nowhere() -> Self {
         let id = || Uuid::new_v4().to_string();
-        Self::new([id(), unique("somebody"), id(), id(), id(), unique("known"), team::role_name(), id()])
+        Self::new([id(), unique("somebody"), id(), id(), id(), unique("known"), team::role_name(), id(), id()])
     }
 
     pub fn fill(&self, template: &str) -> String {
@@ -59,6 +60,10 @@ impl Victim {
         team::put_into(&owner, group, &owner);
         owner.insert("group_roles", &json!({ "group_id": group, "role": role }));
         owner.insert("group_permissions", &json!({ "group_id": group, "permission": "*.read", "scope": "all" }));
+        let webhook = json!({
+            "name": secret, "url": format!("https://{secret}.example/hook"), "headers": { "X-Token": secret },
+        });
+        let webhook = owner.post("/rpc/create_webhook", &webhook).expect(200).json();
         let names = Names::new([
             owner.organization.id.to_string(),
             owner.organization.slug.clone(),
@@ -68,6 +73,7 @@ impl Victim {
             key,
             role,
             group.to_string(),
+            text(&webhook["id"]),
         ]);
         Self { owner, names, secret }
     }

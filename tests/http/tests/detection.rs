@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crm_http_tests::actor::Actor;
-use crm_http_tests::http::text;
+use crm_http_tests::http::{encode, text};
 use crm_http_tests::openapi::{self, Argument, Function};
 use crm_http_tests::token::with;
 use crm_http_tests::victim::{Names, Victim, comparable};
@@ -93,6 +93,7 @@ fn both_organizations_have_the_same_keys_and_each_meets_only_its_own_duplicates(
 /// What an attacker would put into an argument: the victim's names, whichever fit.
 fn guesses(name: &str, schema: &Value) -> Vec<Value> {
     let templates: &[&str] = match (name, schema["format"].as_str()) {
+        ("webhook_id", _) => &["{webhook}", "{contact}"],
         (_, Some("uuid")) => &["{user}", "{org}", "{contact}"],
         ("email", _) => &["{slug}@example.com"],
         ("password", _) => &["kzq-passphrase-guessed"],
@@ -104,9 +105,14 @@ fn guesses(name: &str, schema: &Value) -> Vec<Value> {
         ("name", _) => &["api_keys", "{slug}"],
         ("reason", _) => &["{slug}"],
         ("role", _) => &["{role}"],
+        ("url", _) => &["https://{slug}.example/hook"],
+        ("condition", _) => &["$.data.last_name == \"{slug}\""],
         _ => &["{slug}", "{org}", "{user}"],
     };
     match (schema["type"].as_str(), schema["format"].as_str()) {
+        _ if ["events", "types"].contains(&name) => vec![json!(["contact.*"])],
+        _ if name == "fields" => vec![json!(["{slug}"])],
+        _ if name == "headers" => vec![json!({ "X-Token": "{slug}" })],
         // What is of no such type would be refused before the function is asked.
         (Some("boolean"), _) => vec![json!(true)],
         (Some("integer"), _) => vec![json!(1)],
@@ -147,15 +153,23 @@ fn call_with_guesses(actor: &Actor, function: &Function, victim: &Victim) -> Res
         admin::execute("delete from crm_private.login_failures", &[]);
         let answer = victim.unharmed(|| ask(&victim.names))?;
         let other = ask(&nowhere);
-        // A new id, the time, the one place where an e-mail that is taken has to be told, and the end of the caller's own session.
-        let may_differ =
-            ["/rpc/uuid_v7", "/rpc/transaction_id", "/rpc/health", "/rpc/register", "/rpc/logout"].contains(&path);
+        // A new id, a new secret, the time, the one place where an e-mail that is taken has to be told, and the end of the caller's own session.
+        let may_differ = [
+            "/rpc/uuid_v7",
+            "/rpc/transaction_id",
+            "/rpc/create_webhook",
+            "/rpc/health",
+            "/rpc/register",
+            "/rpc/logout",
+        ]
+        .contains(&path);
         if !may_differ && comparable(&answer, &victim.names) != comparable(&other, &nowhere) {
             return Err(format!("tells that it exists: {answer}\ninstead of {other}"));
         }
         let arguments = call.as_object().unwrap().iter();
-        let query: Vec<_> = arguments.map(|(name, value)| format!("{name}={}", text(value))).collect();
-        victim.unharmed(|| actor.get(&victim.names.fill(&format!("{path}?{}", query.join("&")))))?;
+        let query: Vec<_> =
+            arguments.map(|(name, value)| format!("{name}={}", encode(&victim.names.fill(&text(value))))).collect();
+        victim.unharmed(|| actor.get(&format!("{path}?{}", query.join("&"))))?;
     }
     Ok(())
 }

@@ -25,6 +25,8 @@ mod entities {
     pub mod deals;
     pub mod estimate_items;
     pub mod estimates;
+    pub mod integration_events;
+    pub mod integration_rules;
     pub mod invoice_items;
     pub mod invoices;
     pub mod jobs;
@@ -40,11 +42,12 @@ mod entities {
     pub mod tags;
     pub mod tasks;
     pub mod tickets;
+    mod webhooks;
 }
 
 /// Tables that are no entities like the others, and have tests of their own: what an organization itself, its people and
-/// their permissions are, and what each organization has from the beginning.
-const TRIED_ELSEWHERE: [&str; 11] = [
+/// their permissions are, what each organization has from the beginning, and what functions make.
+const TRIED_ELSEWHERE: [&str; 14] = [
     "audit_log",
     "audit_transactions",
     "deleted_records",
@@ -56,6 +59,9 @@ const TRIED_ELSEWHERE: [&str; 11] = [
     "number_series",
     "role_permissions",
     "roles",
+    "webhook_attempts",
+    "webhook_deliveries",
+    "webhooks",
 ];
 
 /// A test for each behaviour, so that a failure names the entity and the behaviour.
@@ -132,6 +138,7 @@ entities! {
     deals,
     estimate_items,
     estimates,
+    integration_rules,
     invoice_items,
     invoices,
     jobs,
@@ -149,6 +156,7 @@ entities! {
     read_only:
     daily_metrics,
     deal_stage_changes,
+    integration_events,
 }
 
 #[test]

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use tables::{APART, TABLES, Table};
 
 /// Permissions that are not about the rows of an enrolled table.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 16] = [
     "organizations.read",
     "organizations.update",
     "users.read",
@@ -35,6 +35,7 @@ const OTHERS: [&str; 15] = [
     "access.read",
     "audit.read",
     "audit.erase",
+    "webhooks.create",
 ];
 
 struct World {
@@ -292,6 +293,9 @@ fn attempt(world: &World, actor: &Actor, permission: &str) -> Option<Response> {
         "api_keys.delete" => {
             let key = Key::of(&world.owner, &["contacts.read"]);
             call("revoke_api_key", json!({ "api_key_id": key.id }))
+        }
+        "webhooks.create" => {
+            call("create_webhook", json!({ "name": unique("Hook"), "url": "https://example.com/hook" }))
         }
         "access.read" => call("explain_access", json!({ "user_id": world.other.user, "resource": "contacts" })),
         "audit.read" => actor.get("/rpc/audit_checkpoint"),

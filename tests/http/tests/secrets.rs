@@ -40,7 +40,7 @@ static SEEN: LazyLock<Seen> = LazyLock::new(Seen::gather);
 impl Seen {
     fn gather() -> Self {
         let mut listener = admin::connect();
-        listener.batch_execute("listen pgrst; listen crm_oauth").unwrap();
+        listener.batch_execute("listen pgrst; listen crm_oauth; listen crm_events").unwrap();
         let ended = AtomicBool::new(false);
         let (known, multi, http_answers, sql_answers, statements) = thread::scope(|scope| {
             let statements = scope.spawn(|| watch_statements(&ended));
@@ -50,6 +50,7 @@ impl Seen {
             let http = attempts::over_http(&known);
             let sql = attempts::in_sql(&known, &multi);
             finish_sign_in(&known);
+            deliver(&known);
             ended.store(true, Relaxed);
             (known, multi, http, sql, statements.join().unwrap())
         });
@@ -85,6 +86,21 @@ fn finish_sign_in(known: &Known) {
     assert!(failed);
     transaction.commit().unwrap();
     finish().expect(401);
+}
+
+/// What is on its way to the webhook, with its headers and signatures; the receiver does not take it.
+fn deliver(known: &Known) {
+    let mut client = admin::connect();
+    let mut transaction = sql::begin_as(&mut client, "crm_worker").unwrap();
+    transaction.execute("select crm.fan_out_events()", &[]).unwrap();
+    let claimed = transaction.query(
+        "select crm.fail_webhook_delivery(org_id, id, attempt, 500, 12, 'no', 'HTTP 500'), headers ->> 'x-token'
+         from crm.claim_webhook_deliveries(1000) where webhook_id = $1",
+        &[&known.webhook],
+    );
+    let headers: Vec<String> = claimed.unwrap().iter().map(|row| row.get(1)).collect();
+    assert!(!headers.is_empty() && headers.iter().all(|header| *header == known.webhook_header), "{headers:?}");
+    transaction.commit().unwrap();
 }
 
 /// What every session runs, as a superuser sees it, again and again.
@@ -187,6 +203,9 @@ fn an_administrator_finds_no_secret_in_a_log() {
 fn a_listener_is_told_of_no_secret() {
     assert!(SEEN.notifications.iter().any(|payload| payload == "pgrst "), "{:?}", SEEN.notifications);
     assert!(SEEN.notifications.iter().any(|payload| payload == "crm_oauth "), "{:?}", SEEN.notifications);
+    assert!(SEEN.notifications.iter().any(|payload| payload == "crm_events "), "{:?}", SEEN.notifications);
     // The worker and PostgREST are told that there is something, not what.
-    assert!(SEEN.notifications.iter().all(|payload| ["pgrst ", "crm_oauth "].contains(&payload.as_str())));
+    assert!(
+        SEEN.notifications.iter().all(|payload| ["pgrst ", "crm_oauth ", "crm_events "].contains(&payload.as_str()))
+    );
 }

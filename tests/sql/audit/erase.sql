@@ -232,4 +232,15 @@ select is(
     tests.said('ann', format('select crm.erase_person(''contacts'', %L, %L)', tests.id('bea'), array[entity])), '22023 also: there are no ' || entity,
     'and goes with nobody: ' || entity
 ) from tests.administration;
+
+-- What another system said of a person goes with them --------------------------------------------------------------------------
+
+select tests.said('ann', $$select crm.ingest_event('lead.captured', '{"last_name": "Captured", "email": "captured@example.com"}', 'captured') ->> 'record_id'$$) as captured \gset
+select tests.said('ann', $$select crm.ingest_event('lead.captured', '{"last_name": "Other"}', 'other') ->> 'record_id'$$) \g /dev/null
+insert into tests.ids values ('captured', :'captured');
+select matches(tests.erase('ann', 'leads', 'captured'), '"leads": 1', 'a lead that was captured is erased');
+select is((select array_agg(event_key) from crm.integration_events), '{other}', 'with the event that it came from, and no other');
+select is(tests.told('leads', 'captured'), 0::bigint, 'nothing is left of it');
+select is(tests.verified(), 'true {}', 'history is valid');
+
 \ir leave_world.psql

@@ -103,7 +103,7 @@ select pg_temp.sees('ann', 'Acme', '{all''s}', 'a private filter without an owne
 -- Automations and metrics ------------------------------------------------------------------------------------------------------
 
 select tests.become('adam', 'Acme');
-insert into crm.automations (name, trigger_event, actions) values ('Greet', 'contacts.created', '[{"send": "greeting"}]');
+insert into crm.automations (name, trigger_event, actions) values ('Greet', 'contact.created', '[{"send": "greeting"}]');
 select results_eq('select enabled, run_order from crm.automations', 'values (false, 100)', 'an administrator defines an automation');
 select matches(tests.outcome(format('update crm.automations set %s', change)), said, 'no automation has ' || change)
 from (values

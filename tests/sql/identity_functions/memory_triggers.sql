@@ -54,9 +54,18 @@ insert into tests.triggers values
     ('crm_private.plan_overrides', '_900_announce', 'ann''s plan',
         'insert into crm_private.plan_overrides (org_id, name, kind, enabled, reason) select id, ''sso'', ''feature'', true, ''x'' from crm.organizations',
         'accepted true true');
+-- Who has webhooks is remembered by those who commit: whether they wake who delivers.
+create table tests.wakers (target regclass, name text, before text, statement text, wanted text);
+\set hook 'insert into crm.webhooks (org_id, name, url) select org_id, ''Hook'', ''https://example.com'' from tests.organizations where name = ''Acme'''
+insert into tests.wakers values
+    ('crm.webhooks', '_900_announce', 'reset role', :'hook', 'woken'),
+    ('crm.webhooks', '_900_announce_truncate', :'hook', 'truncate crm.webhooks cascade', 'left alone');
 insert into tests.results (had, wanted, sentence)
 select string_agg(distinct format('%s %s', t.tgrelid::regclass, t.tgname), ', '),
-    (select string_agg(distinct format('%s %s', target, name), ', ') from tests.triggers), 'every trigger is in this test'
+    (
+        select string_agg(distinct format('%s %s', target, name), ', ')
+        from (select target, name from tests.triggers union select target, name from tests.wakers) as tested
+    ), 'every trigger is in this test'
 from pg_trigger as t
 where t.tgfoid = 'crm_private.announce'::regproc;
 
@@ -156,5 +165,70 @@ begin
 end
 $$;
 call tests.all_triggers();
+
+-- What a commit of this session tells the other one.
+create procedure tests.commit_change(inout said text) language plpgsql as $$
+begin
+    perform from dblink_get_notify('other');
+    insert into crm.contacts (org_id, last_name) values (tests.org_id('Acme'), 'Change');
+    commit;
+    said := 'left alone';
+    for attempt in 1..5 loop
+        perform tests.other('reset role');
+        if exists (select from dblink_get_notify('other') where notify_name = 'crm_events') then
+            said := 'woken';
+            exit;
+        end if;
+        perform pg_sleep(0.02);
+    end loop;
+end
+$$;
+create procedure tests.after_waking(did text, waker tests.wakers, replica boolean, undo text) language plpgsql as $$
+declare
+    said text;
+begin
+    perform tests.other(waker.before);
+    for attempt in 1..2 loop
+        call tests.commit_change(said);
+    end loop;
+    insert into tests.results (had, wanted, sentence)
+    values (said, (array_remove('{woken,left alone}', waker.wanted))[1], 'who delivers, before: ' || waker.statement);
+    perform tests.other('set role crm_owner');
+    perform tests.other(did);
+    perform tests.other('reset role');
+    perform tests.other(format('set session_replication_role = %s', case when replica then 'replica' else 'origin' end));
+    perform tests.other(waker.statement);
+    perform tests.other('reset session_replication_role');
+    call tests.commit_change(said);
+    insert into tests.results (had, wanted, sentence) values (said, waker.wanted, format('who delivers, at once after: %s; %s', did, waker.statement));
+    perform tests.other('set role crm_owner');
+    perform tests.other(undo);
+    perform tests.other('reset role');
+    commit;
+    perform tests.other('do $do$ begin perform tests.restore(); end $do$');
+    commit;
+end
+$$;
+create procedure tests.all_wakers() language plpgsql as $$
+declare
+    w tests.wakers;
+    enable text;
+    again text;
+begin
+    perform tests.other('listen crm_events');
+    for w in select * from tests.wakers loop
+        enable := format('alter table %s enable always trigger %s', w.target, w.name);
+        call tests.after_waking('reset role', w, false, 'reset role');
+        call tests.after_waking(format('alter table %s disable trigger %s', w.target, w.name), w, false, enable);
+        call tests.after_waking(format('alter table %s enable trigger %s', w.target, w.name), w, true, enable);
+        call tests.after_waking(format('alter trigger %s on %s rename to other', w.name, w.target), w, false,
+            format('alter trigger other on %s rename to %s', w.target, w.name));
+        again := pg_get_triggerdef((select oid from pg_trigger where tgrelid = w.target and tgname = w.name)) || '; ' || enable;
+        call tests.after_waking(format('drop trigger %s on %s', w.name, w.target), w, false, again);
+    end loop;
+    perform tests.other('unlisten *');
+end
+$$;
+call tests.all_wakers();
 
 \ir leave_world.psql

@@ -14,7 +14,7 @@ pub struct Table {
     pub owned: bool,
 }
 
-pub const TABLES: [Table; 26] = [
+pub const TABLES: [Table; 27] = [
     Table {
         name: "accounts",
         make: "insert into crm.accounts (org_id, name, owner_id) values ($1, $2, $3) returning id",
@@ -115,6 +115,13 @@ pub const TABLES: [Table; 26] = [
         owned: false,
     },
     Table {
+        name: "integration_rules",
+        make: "insert into crm.integration_rules (org_id, name, event_name, entity, mapping)
+            values ($1, $2, $2 || '.made', 'contacts', '{\"last_name\": \"$.name\"}') returning id",
+        change: r#"{"name": "changed"}"#,
+        owned: false,
+    },
+    Table {
         name: "pipelines",
         make: "insert into crm.pipelines (org_id, name) values ($1, $2) returning id",
         change: r#"{"description": "changed"}"#,
@@ -189,15 +196,19 @@ pub const TABLES: [Table; 26] = [
 
 /// Enrolled tables in which more than permissions decides, and the permissions they have: tests/sql/entities tries them, and
 /// tests/http/tests/entities.
-pub const APART: [(&str, &[&str]); 4] = [
+pub const APART: [(&str, &[&str]); 6] = [
     // The database's: nobody writes it.
     ("daily_metrics", &["read"]),
+    // That of functions: inbound.rs.
+    ("integration_events", &["read", "create", "update"]),
     // Everybody has their own, whatever their scope.
     ("notifications", &["read", "create", "update", "delete"]),
     // There is one of each kind, which stays.
     ("number_series", &["read", "create", "update", "delete"]),
     // Of an invoice that one sees.
     ("payments", &["read", "create", "update", "delete"]),
+    // Made by a function, which tells their secret.
+    ("webhooks", &["read", "update", "delete"]),
 ];
 
 impl Table {
@@ -231,6 +242,10 @@ impl Table {
             }
             "saved_filters" => json!({ "entity": "contacts", "name": name, "visibility": "organization" }),
             "automations" => json!({ "name": name, "trigger_event": "lead.created" }),
+            "integration_rules" => {
+                let event = format!("{}.new", team::role_name());
+                json!({ "name": name, "event_name": event, "entity": "contacts", "mapping": { "last_name": "$.name" } })
+            }
             "pipeline_stages" => json!({ "name": name, "pipeline_id": row("pipelines")["id"] }),
             "custom_fields" => {
                 json!({ "entity": "contacts", "key": team::role_name(), "label": "Field", "type": "text" })

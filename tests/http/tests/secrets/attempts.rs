@@ -163,7 +163,7 @@ fn functions(role: &str) -> Vec<Function> {
         .map(|row| Function {
             name: text(&row[0]),
             // A repeated refresh is answered with the same successor; what waits is claimed with its secret.
-            returns_secrets: ["refresh_token", "claim_messages", "claim_oauth_exchanges"]
+            returns_secrets: ["refresh_token", "claim_messages", "claim_oauth_exchanges", "claim_webhook_deliveries"]
                 .contains(&row[0].as_str().unwrap()),
             arguments: arguments(&row[1]),
         })
@@ -195,6 +195,13 @@ fn values(known: &Known, name: &str, of_type: &str) -> Vec<String> {
         ("provider", _) => own(&[&known.provider]),
         ("email", _) => own(&[&known.target.email]),
         ("role", _) => vec!["sales".into()],
+        ("url", _) => vec!["https://example.com/hook".into(), known.webhook_header.clone()],
+        ("headers", _) => vec![
+            json!({ "X-Token": known.webhook_header }).to_string(),
+            json!({ "X Token": known.webhook_header }).to_string(),
+            json!({ "X-Token": [known.webhook_header] }).to_string(),
+        ],
+        ("webhook_id", _) => vec![known.webhook.to_string(), known.target.user.to_string()],
         (_, "uuid") => vec![known.target.user.to_string()],
         (_, "integer" | "bigint") => vec!["1".into()],
         (_, "boolean") => vec!["true".into()],

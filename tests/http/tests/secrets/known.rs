@@ -1,6 +1,6 @@
 //! People whose every secret is known, and a search for all of them at once.
 
-use crm_http_tests::actor::{Actor, anonymous, login};
+use crm_http_tests::actor::{Actor, anonymous, id_of, login};
 use crm_http_tests::http::text;
 use crm_http_tests::token::{STRANGER_X, Signer, base64url, now};
 use crm_http_tests::{PASSWORD_PREFIX, admin, unique};
@@ -29,6 +29,9 @@ pub struct Known {
     pub client_secret: String,
     pub password_hash: String,
     pub private_jwk: Value,
+    pub webhook: Uuid,
+    pub webhook_secrets: [String; 2],
+    pub webhook_header: String,
 }
 
 /// What was sent to the address.
@@ -62,6 +65,23 @@ fn id_token(provider: &str, nonce: &str) -> String {
     Signer::stranger().sign_bytes(header.to_string(), claims.to_string())
 }
 
+/// Whose secret was replaced, with something on its way to it.
+fn make_webhook(owner: &Actor, header: &str) -> (Uuid, [String; 2]) {
+    let arguments = json!({
+        "name": "Hook", "url": "https://example.com/hook", "headers": { "X-Token": "something before" },
+    });
+    let made = owner.post("/rpc/create_webhook", &arguments).expect(200).json();
+    let call = |function: &str, more: Value| {
+        let mut arguments = more;
+        arguments["webhook_id"] = made["id"].clone();
+        owner.post(&format!("/rpc/{function}"), &arguments).expect(200).json()
+    };
+    call("set_webhook_headers", json!({ "headers": { "X-Token": header } }));
+    let rotated = call("rotate_webhook_secret", json!({}));
+    call("test_webhook", json!({}));
+    (id_of(&made), [text(&made["secret"]), text(&rotated["secret"])])
+}
+
 impl Known {
     pub fn make() -> Self {
         let (owner, target) = (Actor::register(), Actor::register());
@@ -75,6 +95,8 @@ impl Known {
         post("/rpc/request_password_reset", json!({ "email": target.email }));
         target.post("/rpc/request_email_verification", &json!({})).expect(200);
 
+        let webhook_header = unique("header-of-a-webhook");
+        let (webhook, webhook_secrets) = make_webhook(&owner, &webhook_header);
         let (provider, client_secret) = (unique("provider"), unique("client-secret"));
         make_provider(&provider, &client_secret);
         let code_verifier = base64url(Uuid::new_v4().to_string() + &unique("verifier"));
@@ -110,6 +132,9 @@ impl Known {
             code_challenge,
             state,
             client_secret,
+            webhook,
+            webhook_secrets,
+            webhook_header,
         }
     }
 
@@ -132,6 +157,9 @@ impl Known {
             ("code verifier", self.code_verifier.clone()),
             ("state", self.state.clone()),
             ("client secret", self.client_secret.clone()),
+            ("webhook secret", self.webhook_secrets[0].replace("whsec_", "")),
+            ("webhook secret", self.webhook_secrets[1].replace("whsec_", "")),
+            ("header of a webhook", self.webhook_header.clone()),
             ("ID token", signature(&self.id_token)),
             ("password hash", self.password_hash.clone()),
             ("private JWK", text(&self.private_jwk["keys"][0]["d"])),

@@ -27,7 +27,8 @@ fn queries(role: &str) -> Vec<(String, String)> {
              and has_schema_privilege($1, n.oid, 'usage') and has_function_privilege($1, p.oid, 'execute')
              -- These end or replace the identity, or hand secrets to whom they are for.
              and p.oid <> all ('{
-                 crm.logout,crm.leave_organization,crm.pre_request,crm.claim_messages,crm.claim_oauth_exchanges
+                 crm.logout,crm.leave_organization,crm.pre_request,crm.claim_messages,crm.claim_oauth_exchanges,
+                 crm.claim_webhook_deliveries
              }'::regproc[])
              -- Of whose two arguments one is needed.
              and p.oid <> 'crm.undo'::regproc
