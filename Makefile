@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\): *## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
-run: ## install what is missing, build, start PostgreSQL and PostgREST with demo data; Ctrl-C stops
+run: ## install what is missing, build, start PostgreSQL, PostgREST and the worker with demo data; Ctrl-C stops
 	@scripts/run
 
 test: ## everything that must pass: format, clippy, unit, SQL, HTTP, lifecycle, lint
@@ -15,7 +15,7 @@ lint: ## the generated install script and the catalog
 	@scripts/setup lint
 	@tests/run lint
 
-build: ## build the extension into .crm
+build: ## build the extension and the worker into .crm
 	@scripts/setup build
 	@scripts/build
 

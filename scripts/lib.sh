@@ -17,12 +17,15 @@ set_paths() {
     PG_TREE=$CRM_HOME/pg$PG                  # our mirror of it, made by scripts/build: the extension is installed here
     PG_BIN=$PG_TREE/lib/postgresql/$PG/bin
     PG_CONFIG=$PG_BIN/pg_config
+    WORKER=$CRM_HOME/worker/crm-worker
     export PGRX_HOME=$CRM_HOME/pgrx
 }
 set_paths
 
 PGRX_VERSION=0.18.1                      # the same as pgrx in Cargo.toml
 PGSPOT_VERSION=0.9.4
+STANDARDWEBHOOKS_PYPI_VERSION=1.1.0
+STANDARDWEBHOOKS_NPM_VERSION=1.1.1
 POSTGREST_MINIMUM=12
 POSTGREST_NPM_VERSION=12.0.2-2
 POSTGREST_SHA512=61da035929e8cc7af9a103bea0d3de13753c5fe2b38f287c5d45bf8f5a7d3bf2f2e776b92e5deb1bddc2b42878d88b798dfff7e3bd26b0c3d445443d06d59bae
@@ -72,6 +75,12 @@ find_postgrest() {
 find_pgspot() {
     local found=$CRM_CACHE/pgspot-$PGSPOT_VERSION/bin/pgspot
     [[ -x $found ]] && printf '%s\n' "$found"
+}
+
+# The reference libraries of the Standard Webhooks specification, in Python and JavaScript, that our signatures are verified with.
+WEBHOOK_LIBRARIES=$CRM_CACHE/standardwebhooks-$STANDARDWEBHOOKS_PYPI_VERSION-$STANDARDWEBHOOKS_NPM_VERSION
+has_webhook_libraries() {
+    [[ -x $WEBHOOK_LIBRARIES/python/bin/python && -d $WEBHOOK_LIBRARIES/node/node_modules/standardwebhooks ]]
 }
 
 # ---------------------------------------------------------------------------------------------- who and where
@@ -275,7 +284,7 @@ cluster_psql() {
     "$PG_BIN/psql" -X -q -v ON_ERROR_STOP=1 -h "$(cluster_socket "$dir")" -p "$port" -U postgres "$@"
 }
 
-# cluster_database DIR PORT NAME PASSWORD [DEMO_PASSWORD]: the database with the extension, made or brought up to date.
+# cluster_database DIR PORT NAME PASSWORD [DEMO_PASSWORD [WORKER_PASSWORD]]: the database with the extension, made or brought up to date.
 cluster_database() {
     local dir=$1 port=$2 name=$3 socket
     socket=$(cluster_socket "$dir")
@@ -285,6 +294,7 @@ cluster_database() {
     (
         export PATH=$PG_BIN:$PATH PGHOST=$socket PGPORT=$port PGUSER=postgres PGDATABASE=$name CRM_AUTHENTICATOR_PASSWORD=$4
         [[ -z ${5:-} ]] || export CRM_DEMO_PASSWORD=$5
+        [[ -z ${6:-} ]] || export CRM_WORKER_LOGIN_PASSWORD=$6
         exec "$CRM_ROOT/scripts/database"
     )
 }
@@ -323,4 +333,26 @@ api_stop() {
     kill -TERM "$API_PID" 2>/dev/null || :
     wait_gone "$API_PID" 10 || kill -KILL "$API_PID" 2>/dev/null || :
     API_PID=''
+}
+
+# ---------------------------------------------------------------------------------------------- the worker
+
+# worker_start DB_URI LOG [NAME=value …]: a child of this shell (WORKER_PID). The rest of its settings are the caller's CRM_WORKER_….
+worker_start() {
+    local uri=$1 log=$2
+    shift 2
+    (
+        unset CRM_WORKER_LOGIN_PASSWORD # scripts/database's, and no setting
+        export CRM_WORKER_DATABASE_URL=$uri "$@"
+        exec setsid "${AS_PG[@]}" --pdeathsig=TERM -- "$WORKER" </dev/null >>"$log" 2>&1
+    ) &
+    WORKER_PID=$!
+}
+
+# It waits for deliveries that are under way, and gives back what takes too long.
+worker_stop() {
+    [[ -n ${WORKER_PID:-} ]] || return 0
+    kill -TERM "$WORKER_PID" 2>/dev/null || :
+    wait_gone "$WORKER_PID" 40 || kill -KILL "$WORKER_PID" 2>/dev/null || :
+    WORKER_PID=''
 }

@@ -6,12 +6,15 @@ LIFECYCLE=$CRM_ROOT/tests/lifecycle
 
 work=$(private_dir)
 declare -A cluster_port=() cluster_process=()
+# What else was started, and is to be ended.
+declare -A helpers=()
 cluster=
 failures=0
 
 clean_up() {
     local status=$? process
     trap '' INT TERM HUP
+    for process in "${helpers[@]}"; do kill -KILL "$process" 2>/dev/null || :; done
     for process in "${cluster_process[@]}"; do end_postgres "$process"; done
     rm -rf "$work"
     exit "$status"

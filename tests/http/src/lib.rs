@@ -6,6 +6,7 @@
 
 pub mod actor;
 pub mod admin;
+pub mod certificate;
 pub mod document;
 pub mod entity;
 pub mod everybodys;
@@ -20,10 +21,13 @@ pub mod office;
 pub mod openapi;
 pub mod permissions;
 pub mod raw;
+pub mod receiver;
+pub mod smtp;
 pub mod sql;
 pub mod team;
 pub mod token;
 pub mod victim;
+pub mod worker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
