@@ -77,7 +77,6 @@ create table crm_private.webhook_secrets (
 );
 
 create index webhook_secrets_org_id_webhook_id_idx on crm_private.webhook_secrets (org_id, webhook_id);
-create index webhook_secrets_webhook_id_idx on crm_private.webhook_secrets (webhook_id);
 
 alter table crm_private.webhook_secrets alter column secret set statistics 0;
 

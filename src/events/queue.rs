@@ -167,6 +167,12 @@ struct Leased {
     payload: String,
 }
 
+impl Leased {
+    fn target(&self) -> (Uuid, Uuid) {
+        (self.org_id, self.webhook)
+    }
+}
+
 fn claim(count: i32, lease: Option<Interval>) -> Result<Vec<Claimed>> {
     let mut leased = take(count, lease)?;
     if leased.is_empty() {
@@ -238,9 +244,10 @@ struct Target {
 }
 
 struct Targets {
-    known: HashMap<Uuid, Target>,
+    /// By organization and id: two organizations may have one id, when one was copied from the other.
+    known: HashMap<(Uuid, Uuid), Target>,
     /// Deliveries of webhooks that take only so many a minute: when each may go.
-    turns: HashMap<Uuid, TimestampWithTimeZone>,
+    turns: HashMap<(Uuid, Uuid), TimestampWithTimeZone>,
 }
 
 enum Goes<'a> {
@@ -251,13 +258,13 @@ enum Goes<'a> {
 
 impl Targets {
     fn of(leased: &[Leased]) -> Result<Self> {
-        let wanted: BTreeSet<_> = leased.iter().map(|one| (one.org_id, one.webhook)).collect();
-        let mut secrets = secrets::of(&wanted.iter().map(|(_, webhook)| *webhook).collect::<Vec<_>>())?;
+        let wanted: BTreeSet<_> = leased.iter().map(Leased::target).collect();
+        let mut secrets = secrets::of(&wanted)?;
         let (organizations, webhooks): (Vec<_>, Vec<_>) =
-            wanted.into_iter().map(|(org, webhook)| (to_pg(org), to_pg(webhook))).unzip();
+            wanted.into_iter().map(|(organization, webhook)| (to_pg(organization), to_pg(webhook))).unzip();
         let mut limited = BTreeMap::new();
         let known = db::select(
-            "select w.id, w.url, w.enabled, o.status = 'active', s.headers, w.max_per_minute
+            "select w.org_id, w.id, w.url, w.enabled, o.status = 'active', s.headers, w.max_per_minute
              from unnest($1, $2) as d (org_id, webhook_id)
              join crm.webhooks as w on w.org_id = d.org_id and w.id = d.webhook_id
              join crm.organizations as o on o.id = w.org_id
@@ -267,34 +274,38 @@ impl Targets {
             |rows| {
                 let mut known = HashMap::new();
                 for row in rows {
-                    let (Some(id), Some(url)) = (row.get::<pgrx::Uuid>(1)?.map(from_pg), row.get(2)?) else { continue };
-                    let headers = row.get::<JsonB>(5)?.and_then(|JsonB(headers)| headers.as_object().cloned());
-                    if let Some(most) = row.get::<i32>(6)? {
-                        limited.insert(id, most);
+                    let (Some(organization), Some(id), Some(url)) =
+                        (row.get::<pgrx::Uuid>(1)?, row.get::<pgrx::Uuid>(2)?, row.get(3)?)
+                    else {
+                        continue;
+                    };
+                    let key = (from_pg(organization), from_pg(id));
+                    let headers = row.get::<JsonB>(6)?.and_then(|JsonB(headers)| headers.as_object().cloned());
+                    if let Some(most) = row.get::<i32>(7)? {
+                        limited.insert(key, most);
                     }
                     let target = Target {
                         url,
                         headers: headers.unwrap_or_default(),
-                        secrets: secrets.remove(&id).unwrap_or_default(),
-                        goes: row.get(3)?.unwrap_or(false),
-                        is_active: row.get(4)?.unwrap_or(false),
+                        secrets: secrets.remove(&key).unwrap_or_default(),
+                        goes: row.get(4)?.unwrap_or(false),
+                        is_active: row.get(5)?.unwrap_or(false),
                     };
-                    known.insert(id, target);
+                    known.insert(key, target);
                 }
                 Ok(known)
             },
         )?;
-        let turns =
-            limited.into_iter().map(|(webhook, most)| turns(leased, webhook, most)).collect::<Result<Vec<_>>>()?;
+        let turns = limited.into_iter().map(|(target, most)| turns(leased, target, most)).collect::<Result<Vec<_>>>()?;
         Ok(Self { known, turns: turns.into_iter().flatten().collect() })
     }
 
     fn of_delivery(&self, one: &Leased) -> Goes<'_> {
-        match self.known.get(&one.webhook) {
+        match self.known.get(&one.target()) {
             Some(target) if !target.goes => Goes::Nowhere("the webhook is disabled"),
             // Until it is resumed, or deleted with all that is its own.
             Some(target) if !target.is_active => Goes::Later(after(now(), 3600.0)),
-            Some(_) if let Some(turn) = self.turns.get(&one.id) => Goes::Later(*turn),
+            Some(_) if let Some(turn) = self.turns.get(&(one.org_id, one.id)) => Goes::Later(*turn),
             Some(target) => Goes::There(target),
             None => Goes::Nowhere("the webhook is gone"),
         }
@@ -303,12 +314,12 @@ impl Targets {
 
 /// The generic cell rate algorithm: a webhook's next turn moves on with each delivery that is given one, so that those which have
 /// to wait are given theirs at once and are not claimed before.
-fn turns(leased: &[Leased], webhook: Uuid, most: i32) -> Result<Vec<(Uuid, TimestampWithTimeZone)>> {
+fn turns(leased: &[Leased], target: (Uuid, Uuid), most: i32) -> Result<Vec<((Uuid, Uuid), TimestampWithTimeZone)>> {
     let pause = 60.0 / f64::from(most.max(1));
     // In a second's worth of them, or one, they may come together.
     let slack = pause.max(1.0);
-    let wanted: Vec<_> = leased.iter().filter(|one| one.webhook == webhook).collect();
-    let Some(organization) = wanted.first().map(|one| one.org_id) else { return Ok(vec![]) };
+    let wanted: Vec<_> = leased.iter().filter(|one| one.target() == target).collect();
+    let (organization, webhook) = target;
     let next = db::execute_returning::<TimestampWithTimeZone>(
         "update crm_private.webhook_states
          set next_turn = greatest(next_turn, $4) + make_interval(secs => $3)
@@ -318,7 +329,7 @@ fn turns(leased: &[Leased], webhook: Uuid, most: i32) -> Result<Vec<(Uuid, Times
     let Some(next) = next else { return Ok(vec![]) };
     let first = after(next, -pause * wanted.len() as f64);
     let soon = after(now(), slack);
-    let turns = wanted.iter().enumerate().map(|(at, one)| (one.id, after(first, pause * at as f64)));
+    let turns = wanted.iter().enumerate().map(|(at, one)| ((one.org_id, one.id), after(first, pause * at as f64)));
     Ok(turns.filter(|(_, turn)| *turn > soon).collect())
 }
 

@@ -1,6 +1,6 @@
 //! What webhooks are signed with, and the headers that receivers want: nobody reads them back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pgrx::{JsonB, PgBuiltInOids};
 use serde_json::Value;
@@ -34,19 +34,24 @@ pub fn renew(organization: Uuid, webhook: Uuid, overlap: f64) -> Result<String> 
     Ok(secret_of(&secret))
 }
 
-/// The secrets that sign, the newest first, by webhook.
-pub fn of(webhooks: &[Uuid]) -> Result<BTreeMap<Uuid, Vec<Vec<u8>>>> {
-    let ids: Vec<_> = webhooks.iter().copied().map(to_pg).collect();
+/// The secrets that sign, the newest first, by organization and webhook.
+pub fn of(webhooks: &BTreeSet<(Uuid, Uuid)>) -> Result<BTreeMap<(Uuid, Uuid), Vec<Vec<u8>>>> {
+    let (organizations, ids): (Vec<_>, Vec<_>) =
+        webhooks.iter().map(|(organization, webhook)| (to_pg(*organization), to_pg(*webhook))).unzip();
     db::select(
-        "select webhook_id, secret from crm_private.webhook_secrets
-         where webhook_id = any ($1) and expires_at > clock_timestamp() order by webhook_id, expires_at desc, id desc",
-        &[PgBuiltInOids::UUIDARRAYOID],
-        &[ids.into()],
+        "select s.org_id, s.webhook_id, s.secret
+         from unnest($1, $2) as w (org_id, id)
+         join crm_private.webhook_secrets as s on s.org_id = w.org_id and s.webhook_id = w.id
+         where s.expires_at > clock_timestamp() order by s.expires_at desc, s.id desc",
+        &[PgBuiltInOids::UUIDARRAYOID, PgBuiltInOids::UUIDARRAYOID],
+        &[organizations.into(), ids.into()],
         |rows| {
-            let mut secrets: BTreeMap<Uuid, Vec<Vec<u8>>> = BTreeMap::new();
+            let mut secrets: BTreeMap<(Uuid, Uuid), Vec<Vec<u8>>> = BTreeMap::new();
             for row in rows {
-                if let (Some(webhook), Some(secret)) = (row.get::<pgrx::Uuid>(1)?, row.get(2)?) {
-                    secrets.entry(from_pg(webhook)).or_default().push(secret);
+                if let (Some(organization), Some(webhook), Some(secret)) =
+                    (row.get::<pgrx::Uuid>(1)?, row.get::<pgrx::Uuid>(2)?, row.get(3)?)
+                {
+                    secrets.entry((from_pg(organization), from_pg(webhook))).or_default().push(secret);
                 }
             }
             Ok(secrets)

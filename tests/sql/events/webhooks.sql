@@ -191,6 +191,33 @@ select is(
 );
 select cmp_ok(abs(extract(epoch from clock_timestamp()) - (select (headers ->> 'webhook-timestamp')::bigint from tests.claimed limit 1)), '<', 60::numeric, 'for now');
 
+-- Two organizations can have a webhook of one id, when one was copied: each gets its own, signed with its own secret.
+begin;
+insert into crm.webhooks (org_id, id, name, url, events) values (tests.org_id('Borg'), tests.webhook('won'), 'twin', 'https://twin.example', '{contact.created}');
+insert into crm_private.webhook_secrets (org_id, webhook_id, secret) values (tests.org_id('Borg'), tests.webhook('won'), sha256('twin'));
+update crm_private.webhook_states set headers = '{"x-twin": "yes"}' where org_id = tests.org_id('Borg') and webhook_id = tests.webhook('won');
+commit;
+create table tests.kept as select * from tests.claimed;
+select tests.change('both', 'bob', $$insert into crm.contacts (last_name) values ('Twin')$$, 'Borg');
+select tests.change('both won', 'sam', $$insert into crm.deals (name, amount, status) values ('Twin', 9999, 'won')$$);
+select tests.fan_out();
+select tests.claim(1000);
+select is(
+    (select array_agg(c.url || coalesce(' ' || (c.headers ->> 'x-twin'), '') order by c.url) from tests.claimed as c where c.webhook_id = tests.webhook('won')),
+    '{https://example.com/won,"https://twin.example yes"}', 'where each goes'
+);
+select is(
+    (select array_agg(c.headers ->> 'webhook-signature' = tests.signature(
+        case c.org_id when tests.org_id('Acme') then w.secret else 'whsec_' || encode(sha256('twin'), 'base64') end, c
+    )) from tests.claimed as c join tests.webhooks as w on w.id = c.webhook_id where w.name = 'won'),
+    '{t,t}', 'and what it is signed with'
+);
+select tests.complete_all();
+delete from crm.webhooks where org_id = tests.org_id('Borg') and id = tests.webhook('won');
+select tests.fan_out(), tests.claim(1000), tests.complete_all();
+delete from tests.claimed;
+insert into tests.claimed select * from tests.kept;
+
 -- Claimed, reported -----------------------------------------------------------------------------------------------------
 
 select is(tests.as_worker('select count(*) from crm.claim_webhook_deliveries(100)'), '0', 'what is claimed is claimed once');
