@@ -10,7 +10,7 @@ create function crm.event_types()
     as 'MODULE_PATHNAME', 'event_types_wrapper';
 
 revoke all on function crm.event_types() from public;
-grant execute on function crm.event_types() to crm_app, crm_multi, crm_service, crm_worker, crm_admin;
+grant execute on function crm.event_types() to crm_app, crm_multi, crm_worker, crm_admin;
 
 comment on function crm.event_types() is
 $$The types of events there are, for crm.webhooks.events and crm.changes_since(): of each table that is enrolled, also your own, created, updated and deleted, and what changes mean besides. schema_version: of the event's form.$$;

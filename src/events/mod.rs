@@ -10,6 +10,7 @@ mod event;
 mod fan_out;
 mod feed;
 pub mod inbound;
+mod jsonpath;
 mod kinds;
 mod pattern;
 mod picture;

@@ -296,7 +296,8 @@ impl Targets {
                 Ok(known)
             },
         )?;
-        let turns = limited.into_iter().map(|(target, most)| turns(leased, target, most)).collect::<Result<Vec<_>>>()?;
+        let turns =
+            limited.into_iter().map(|(target, most)| turns(leased, target, most)).collect::<Result<Vec<_>>>()?;
         Ok(Self { known, turns: turns.into_iter().flatten().collect() })
     }
 

@@ -74,7 +74,7 @@ insert into tests.functions values
     ('crm.change_password(text,text)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.check_enrollment()', 'stable', 'restricted', 'definer', '{crm_admin,crm_owner}'),
     ('crm.check_usage()', 'stable', 'unsafe', 'definer', '{crm_admin}'),
-    ('crm.event_types()', 'stable', 'restricted', 'definer', '{crm_admin,crm_app,crm_multi,crm_service,crm_worker}'),
+    ('crm.event_types()', 'stable', 'restricted', 'definer', '{crm_admin,crm_app,crm_multi,crm_worker}'),
     ('crm.changes_since(text,integer,text[])', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.create_webhook(text,text,text[],text[],text,jsonb,boolean,integer)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.rotate_webhook_secret(uuid,integer)', 'volatile', 'unsafe', 'definer', '{crm_app}'),

@@ -113,37 +113,6 @@ pub fn check_path(path: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// And of the form in which the server writes it: what could take very long, and what nobody could give a value.
-pub fn check_parsed(path: &str) -> Result<(), &'static str> {
-    let refers_back = path.as_bytes().windows(2).any(|two| two[0] == b'\\' && two[1].is_ascii_digit());
-    let words = without_strings(path);
-    match () {
-        () if words.contains("**") => Err("** is not available in paths"),
-        () if words.contains("$\"") => Err("variables are not available in paths"),
-        () if words.contains("like_regex") && refers_back => Err("back-references are not available in paths"),
-        () => Ok(()),
-    }
-}
-
-/// With nothing between the quotation marks.
-fn without_strings(path: &str) -> String {
-    let (mut is_inside, mut is_escaped) = (false, false);
-    let mut words = String::new();
-    for character in path.chars() {
-        match character {
-            _ if is_escaped => is_escaped = false,
-            '\\' if is_inside => is_escaped = true,
-            '"' => {
-                is_inside = !is_inside;
-                words.push('"');
-            }
-            _ if is_inside => (),
-            _ => words.push(character),
-        }
-    }
-    words
-}
-
 /// What a column takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -224,21 +193,6 @@ mod tests {
         }
         for bad in ["", "a", "1 + 1", " $.a", &format!("$.{}", "a".repeat(300))] {
             assert!(check_path(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn what_could_take_long_or_lacks_a_value_is_refused() {
-        for fine in [
-            r#"$."a""#,
-            r#"$."a"[*]?(@."b" like_regex "^x.*$" flag "i")"#,
-            r#"$."a\\1""#,
-            r#"$."a**"."like_regex \" $""#,
-        ] {
-            assert_eq!(check_parsed(fine), Ok(()), "{fine}");
-        }
-        for bad in [r#"$.**."a""#, r#"$."a"?(@ == $"x")"#, r#"$."a"?(@ like_regex "(a*)*\\1")"#] {
-            assert!(check_parsed(bad).is_err(), "{bad}");
         }
     }
 

@@ -9,6 +9,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
+use super::super::jsonpath;
 use super::lead;
 use super::mapping::{self, Mapping, Values};
 use super::target::Target;
@@ -144,14 +145,15 @@ fn checked(trigger: &PgTrigger) -> Result<Row> {
     for (column, sources) in &mapping.0 {
         for source in sources {
             if let mapping::Source::Path(path) = source {
-                check_path(path).map_err(|problem| CrmError::invalid("mapping", format!("{column}: {problem}")))?;
+                jsonpath::parsed(path)
+                    .map_err(|problem| CrmError::invalid("mapping", format!("{column}: {problem}")))?;
             }
         }
     }
     check_match_on(&new, &target, &mapping)?;
     if let Some(path) = new.get::<String>("id_path")? {
         mapping::check_path(&path)
-            .and_then(|()| check_path(&path))
+            .and_then(|()| jsonpath::parsed(&path))
             .map_err(|problem| CrmError::invalid("id_path", problem))?;
     }
     Ok(new)
@@ -181,14 +183,4 @@ fn check_match_on(new: &Row, target: &Target, mapping: &Mapping) -> Result<()> {
         )),
         None => Ok(()),
     }
-}
-
-/// Has the server parse it.
-fn check_path(path: &str) -> Result<(), String> {
-    let parsed = savepoint::attempt(|| {
-        db::select("select $1::pg_catalog.jsonpath::text", &[PgBuiltInOids::TEXTOID], &[path.into()], |rows| {
-            rows.first().get_one::<String>()
-        })
-    })?;
-    mapping::check_parsed(&parsed.unwrap_or_default()).map_err(str::to_owned)
 }
