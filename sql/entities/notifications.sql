@@ -38,6 +38,10 @@ select crm.enroll(
     array['manager read,update,delete own', 'sales read,update,delete own', 'support read,update,delete own', 'read_only read,update,delete own']
 );
 
+create trigger _850_mail after insert on crm.notifications
+    referencing new table as added
+    for each statement execute function crm_private.mail_notifications();
+
 -- Also for those who reach all rows: they may notify others, but not read what others were told.
 create policy notifications_to_oneself on crm.notifications as restrictive to crm_app, crm_multi
     using (current_user = 'crm_definer' or owner_id = (select crm.current_user_id())) with check (true);

@@ -58,4 +58,4 @@ revoke all on function crm.me() from public;
 grant execute on function crm.me() to crm_app, crm_multi;
 
 comment on function crm.me() is
-    'The caller''s profile: {user: {id, email, full_name, email_verified, time_zone, locale, avatar_url}, organization: {id, slug, name, role} or null, organizations: [the same with status, status_reason, status_changed_at: also those that were suspended or cancelled]}. Errors: 42501 without an identity.';
+    'The caller''s profile: {user: {id, email, full_name, email_verified, time_zone, locale, avatar_url}, organization: {id, slug, name, role, notification_email} or null, organizations: [the same with status, status_reason, status_changed_at: also those that were suspended or cancelled]}. Errors: 42501 without an identity.';

@@ -13,7 +13,7 @@ revoke all on function crm.claim_messages(integer, interval) from public;
 grant execute on function crm.claim_messages(integer, interval) to crm_worker;
 
 comment on function crm.claim_messages(integer, interval) is
-    'For whoever delivers messages to people: those that wait, leased to the caller for a while. token: what the message carries, for the function the kind names (password_reset: crm.reset_password, email_verification: crm.verify_email, invitation: crm.accept_invitation). Ends with crm.complete_message; without it they come again after the lease. None in a copy of another database: see crm.bind_deployment. Errors: 25006 in a transaction that only reads.';
+    'For whoever delivers messages to people: those that wait, leased to the caller for a while. token: what the message carries, for the function the kind names (password_reset: crm.reset_password, email_verification: crm.verify_email, invitation: crm.accept_invitation). One of the kind notification only as long as its person is to get it, and has not read it. Ends with crm.complete_message; without it they come again after the lease. None in a copy of another database: see crm.bind_deployment. Errors: 25006 in a transaction that only reads.';
 
 create function crm.complete_message(id uuid)
     returns boolean

@@ -5,6 +5,7 @@ pub mod channels;
 pub mod deals;
 pub mod defaults;
 pub mod demo;
+pub mod notifications;
 pub mod numbers;
 pub mod pipelines;
 pub mod stages;

@@ -356,10 +356,12 @@ fn profile(user: Uuid, organization: Option<Uuid>) -> Result<Value> {
         "with mine as (
              select o.id, jsonb_build_object(
                  'id', o.id, 'slug', o.slug, 'name', o.name, 'role', m.role, 'status', o.status,
-                 'status_reason', o.status_reason, 'status_changed_at', o.status_changed_at
+                 'status_reason', o.status_reason, 'status_changed_at', o.status_changed_at,
+                 'notification_email', e.user_id is not null
              ) as entry
              from crm.memberships as m
              join crm.organizations as o on o.id = m.org_id
+             left join crm_private.notification_emails as e on e.org_id = m.org_id and e.user_id = m.user_id
              where m.user_id = $1 and m.status = 'active'
          )
          select jsonb_build_object(

@@ -164,7 +164,7 @@ fn who_accepts(invitation: &Invitation, password: Option<&str>, full_name: Optio
     }
 }
 
-/// Also for somebody who was a member before; the groups of that time are not theirs any more.
+/// Also for somebody who was a member before; the groups of that time are not theirs any more, nor what they wanted then.
 fn join(invitation: &Invitation, user: Uuid) -> Result<()> {
     // As a foreign key's action would: it is nobody's permission that is asked.
     db::as_owner_of(c"crm", c"group_members", || {
@@ -174,6 +174,11 @@ fn join(invitation: &Invitation, user: Uuid) -> Result<()> {
             &[to_pg(invitation.organization).into(), to_pg(user).into()],
         )
     })?;
+    db::execute(
+        "delete from crm_private.notification_emails as e using crm.memberships as m
+         where e.org_id = $1 and e.user_id = $2 and m.org_id = $1 and m.user_id = $2 and m.status <> 'active'",
+        &[to_pg(invitation.organization).into(), to_pg(user).into()],
+    )?;
     let joined = db::execute(
         "insert into crm.memberships as m (org_id, user_id, role) values ($1, $2, $3)
          on conflict (org_id, user_id) do update set role = excluded.role, status = 'active', ended_at = null

@@ -77,16 +77,20 @@ fn check(trigger: &PgTrigger) -> Result<()> {
     }
 }
 
-/// `row`: whose row it is, `None` before the statement.
-fn check_user(principal: &Principal, row: Option<Option<Uuid>>) -> Result<()> {
-    if principal.user_id.is_none() {
-        return Err(CrmError::forbidden("an API key has no profile"));
-    }
+/// Who may change their own profile.
+pub fn own(principal: &Principal) -> Result<Uuid> {
+    let user = principal.user_id.ok_or_else(|| CrmError::forbidden("an API key has no profile"))?;
     if principal.actor_id.is_some() {
         return Err(CrmError::forbidden("not while acting as somebody else"));
     }
+    Ok(user)
+}
+
+/// `row`: whose row it is, `None` before the statement.
+fn check_user(principal: &Principal, row: Option<Option<Uuid>>) -> Result<()> {
+    let own = own(principal)?;
     match row {
-        Some(user) if user != principal.user_id => Err(CrmError::forbidden("everybody changes their own profile only")),
+        Some(user) if user != Some(own) => Err(CrmError::forbidden("everybody changes their own profile only")),
         _ => Ok(()),
     }
 }

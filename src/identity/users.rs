@@ -199,7 +199,7 @@ fn owned_alone(user: Uuid) -> Result<Option<String>> {
 /// The row stays, because records point to it, but nothing in it tells who that was.
 fn erase(user: Uuid) -> Result<usize> {
     db::execute(
-        "delete from crm_private.messages where recipient = (select email from crm.users where id = $1)",
+        "delete from crm_private.messages where user_id = $1 or recipient = (select email from crm.users where id = $1)",
         &[to_pg(user).into()],
     )?;
     let erased = db::execute(
@@ -219,6 +219,7 @@ fn erase(user: Uuid) -> Result<usize> {
         "delete from crm_private.user_identities where user_id = $1",
         "delete from crm_private.platform_members where user_id = $1",
         "delete from crm_private.one_time_tokens where user_id = $1",
+        "delete from crm_private.notification_emails where user_id = $1",
         "update crm_private.invitations set revoked_at = clock_timestamp()
          where invited_by = $1 and accepted_at is null and revoked_at is null",
         "update crm_private.sessions set ip_address = null, user_agent = null where user_id = $1",

@@ -50,7 +50,7 @@ select is(
     jsonb_build_object(
         'user', jsonb_build_object('id', tests.user_id('ann'), 'email', 'ann@example.com', 'full_name', 'Ann', 'email_verified', false,
             'time_zone', null, 'locale', null, 'avatar_url', null),
-        'organization', jsonb_build_object('id', tests.org_id('Acme'), 'slug', 'acme', 'name', 'Acme', 'role', 'owner')
+        'organization', jsonb_build_object('id', tests.org_id('Acme'), 'slug', 'acme', 'name', 'Acme', 'role', 'owner', 'notification_email', false)
     ),
     'me() tells her profile'
 );

@@ -21,7 +21,7 @@ select tests.nobody();
 select is(answer #>> '{user,email}', 'ann@example.com', 'ann registers, and her e-mail is normalised') from tests.answers;
 select is(answer #>> '{user,full_name}', 'Ann Lee', 'her name is kept') from tests.answers;
 select is(
-    (answer -> 'organization') - 'id', '{"slug": "acme-inc", "name": "Acme, Inc.", "role": "owner"}', 'she owns her organization'
+    (answer -> 'organization') - 'id', '{"slug": "acme-inc", "name": "Acme, Inc.", "role": "owner", "notification_email": false}', 'she owns her organization'
 ) from tests.answers;
 select is(answer -> 'organizations', jsonb_build_array((answer -> 'organization') || '{"status": "active", "status_reason": null, "status_changed_at": null}'), 'which is the only one') from tests.answers;
 select is(answer - array['access_token', 'refresh_token', 'user', 'organization', 'organizations'], '{"token_type": "Bearer", "expires_in": 900, "refresh_expires_in": 604800}', 'the token lives 15 minutes')

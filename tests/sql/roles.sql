@@ -456,6 +456,7 @@ select tests.become('read_only');
 select matches(tests.outcome('select ' || call), '^42501 permission denied', 'nobody calls across organizations: ' || call) from tests.calls;
 select tests.become('read_only', 'Acme');
 select is(tests.outcome('select crm.leave_organization()'), '1 rows', 'whoever is in an organization may leave it');
+select is(tests.outcome('select crm.set_notification_email(true)'), '1 rows', 'and have their notifications as e-mail');
 select tests.nobody();
 
 -- my_permissions tells the same.

@@ -189,6 +189,7 @@ insert into tests.functions values
     ('crm.revoke_platform_role(uuid)', 'volatile', 'unsafe', 'definer', '{crm_admin}'),
     ('crm.scope_user_ids(text)', 'stable', 'restricted', 'invoker', '{crm_app,crm_multi,crm_service}'),
     ('crm.set_member_role(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
+    ('crm.set_notification_email(boolean)', 'volatile', 'unsafe', 'definer', '{crm_app,crm_multi}'),
     ('crm.set_next_number(text,bigint)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.set_plan(uuid,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
     ('crm.set_plan_override(uuid,text,bigint,boolean,boolean,timestamp with time zone,text)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_app,crm_multi,crm_service}'),
@@ -225,6 +226,7 @@ insert into tests.functions values
     ('crm_private.keep_default_pipeline()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.keep_owner()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.lock_series()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
+    ('crm_private.mail_notifications()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.make_defaults()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.make_built_in_roles()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm_private.name_tag()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
@@ -460,6 +462,8 @@ insert into tests.grants values
     ('crm_private.login_failures', 'crm_definer', 'select, insert, update, delete'),
     ('crm_private.messages', 'crm_backup', 'select'),
     ('crm_private.messages', 'crm_definer', 'select, insert, update, delete'),
+    ('crm_private.notification_emails', 'crm_backup', 'select'),
+    ('crm_private.notification_emails', 'crm_definer', 'select, insert, delete'),
     ('crm_private.oauth_flows', 'crm_backup', 'select'),
     ('crm_private.oauth_flows', 'crm_definer', 'select, insert, update, delete'),
     ('crm_private.one_time_tokens', 'crm_backup', 'select'),
@@ -605,7 +609,7 @@ select set_eq(
       union all
       select target, format('%s_all_definer', split_part(target, '.', 2)), 'all', '{crm_definer}'
       from unnest('{crm.organizations,crm.users,crm.memberships,crm.audit_log,crm.audit_transactions,crm.plans,crm.permissions,crm.built_in_roles,crm.built_in_permissions,crm.roles,crm.role_permissions,crm.custom_fields,'
-          'crm.groups,crm.group_members,crm.group_permissions,crm.group_roles,crm.webhooks,crm.webhook_deliveries,crm.webhook_attempts}'::text[] || '{crm_private.event_readers,crm_private.webhook_secrets,crm_private.webhook_states,crm_private.custom_references,crm_private.custom_unique_values,crm_private.deployments,crm_private.plan_overrides,crm_private.usage,crm_private.usage_deltas,crm_private.api_key_uses,crm_private.api_keys,crm_private.identity_providers,crm_private.invitations,crm_private.login_failures,crm_private.messages,crm_private.oauth_flows,crm_private.one_time_tokens,crm_private.passwords,crm_private.platform_members,crm_private.refresh_tokens,crm_private.schema_version,crm_private.sessions,crm_private.settings,crm_private.signing_keys,crm_private.user_identities}'::text[]) as target
+          'crm.groups,crm.group_members,crm.group_permissions,crm.group_roles,crm.webhooks,crm.webhook_deliveries,crm.webhook_attempts}'::text[] || '{crm_private.event_readers,crm_private.webhook_secrets,crm_private.webhook_states,crm_private.custom_references,crm_private.custom_unique_values,crm_private.deployments,crm_private.plan_overrides,crm_private.usage,crm_private.usage_deltas,crm_private.api_key_uses,crm_private.api_keys,crm_private.identity_providers,crm_private.invitations,crm_private.login_failures,crm_private.messages,crm_private.notification_emails,crm_private.oauth_flows,crm_private.one_time_tokens,crm_private.passwords,crm_private.platform_members,crm_private.refresh_tokens,crm_private.schema_version,crm_private.sessions,crm_private.settings,crm_private.signing_keys,crm_private.user_identities}'::text[]) as target
       union all
       values
           ('crm.deleted_records', 'deleted_records_all_definer', 'all', '{crm_definer}'::text[]),
@@ -756,6 +760,7 @@ select set_eq(
         ('crm.roles', '_100_normalize', 'crm_private."normalize"()', 'O'),
         ('crm.roles', '_400_delegation', 'crm_private.check_delegation()', 'O'),
         ('crm.memberships', '_800_keep_owner', 'crm_private.keep_owner()', 'O'),
+        ('crm.notifications', '_850_mail', 'crm_private.mail_notifications()', 'O'),
         ('crm.organizations', '_200_make_built_in_roles', 'crm_private.make_built_in_roles()', 'O'),
         ('crm.organizations', '_210_make_defaults', 'crm_private.make_defaults()', 'O'),
         ('crm.built_in_permissions', '_900_announce', 'crm_private.announce()', 'A'),

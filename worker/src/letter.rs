@@ -8,9 +8,9 @@ use serde_json::Value;
 use crate::config::{Links, Mail};
 
 /// The kinds of messages that the database has. The first line of the text is the subject.
-pub const KINDS: [&str; 4] = ["password_reset", "email_verification", "invitation", "password_changed"];
+pub const KINDS: [&str; 5] = ["password_reset", "email_verification", "invitation", "password_changed", "notification"];
 
-const BUILT_IN: [(&str, &str); 9] = [
+const BUILT_IN: [(&str, &str); 11] = [
     ("layout.html", include_str!("../templates/layout.html")),
     ("password_reset.txt", include_str!("../templates/password_reset.txt")),
     ("password_reset.html", include_str!("../templates/password_reset.html")),
@@ -20,6 +20,8 @@ const BUILT_IN: [(&str, &str); 9] = [
     ("invitation.html", include_str!("../templates/invitation.html")),
     ("password_changed.txt", include_str!("../templates/password_changed.txt")),
     ("password_changed.html", include_str!("../templates/password_changed.html")),
+    ("notification.txt", include_str!("../templates/notification.txt")),
+    ("notification.html", include_str!("../templates/notification.html")),
 ];
 
 /// What an e-mail says. It has no Debug: the link lets its reader in.
@@ -78,12 +80,19 @@ impl Letters {
 
     fn filling(&self, about: &About, subject: &str) -> Filling {
         let name = |key: &str| about.content[key].as_str().and_then(safe_name);
+        // What a notification says is the organization's own word to its member, who asked for it.
+        let said = |key: &str| about.content[key].as_str();
         context! {
             subject,
             full_name => name("full_name"),
             organization => name("organization"),
             invited_by => name("invited_by"),
             role => name("role"),
+            title => said("title").map(one_line),
+            body => said("body"),
+            entity => said("entity"),
+            record_id => said("record_id"),
+            notification_id => said("notification_id"),
             first => about.content["first"] == true,
             link => self.link(about),
             expires_at => about.expires_at,

@@ -66,20 +66,31 @@ create table crm_private.messages (
     claimed_until timestamptz,
     attempts integer not null default 0,
     finished_at timestamptz,
+    user_id uuid,
+    notification_id uuid,
     constraint messages_pkey primary key (id),
     constraint messages_org_id_fkey foreign key (org_id) references crm.organizations (id) on delete cascade,
-    constraint messages_kind_check check (kind in ('password_reset', 'email_verification', 'invitation', 'password_changed')),
+    constraint messages_org_id_user_id_fkey foreign key (org_id, user_id)
+        references crm.memberships (org_id, user_id) on delete cascade,
+    constraint messages_kind_check
+        check (kind in ('password_reset', 'email_verification', 'invitation', 'password_changed', 'notification')),
+    constraint messages_notification_check check (
+        case when kind = 'notification' then num_nonnulls(org_id, user_id, notification_id) = 3 else num_nonnulls(user_id, notification_id) = 0 end
+    ),
     constraint messages_finished_forgets_check check (finished_at is null or secret is null)
 );
 
 create index messages_waiting_idx on crm_private.messages (id) where finished_at is null;
 create index messages_org_id_idx on crm_private.messages (org_id);
+create index messages_org_id_user_id_created_at_idx on crm_private.messages (org_id, user_id, created_at);
 create index messages_expires_at_idx on crm_private.messages (expires_at);
 
 alter table crm_private.messages alter column secret set statistics 0;
 
 comment on table crm_private.messages is 'What is to be sent to people; crm.claim_messages() hands it to whoever delivers it.';
-comment on column crm_private.messages.org_id is 'The organization that invites, with which the message goes; null for what is between a person and the platform.';
+comment on column crm_private.messages.org_id is
+    'The organization that invites or notifies, with which the message goes; null for what is between a person and the platform.';
+comment on column crm_private.messages.user_id is 'Whom a notification is for. Where it goes and what it says is looked up when it is handed out.';
 comment on column crm_private.messages.secret is 'The token the message carries; gone as soon as the message is delivered.';
 
 alter table crm_private.invitations enable row level security, force row level security;

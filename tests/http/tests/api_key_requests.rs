@@ -211,6 +211,7 @@ fn a_key_with_all_scopes_does_nothing_that_is_for_people() {
         ("set_member_role", json!({ "user_id": member.user, "role": "admin" })),
         ("remove_member", json!({ "user_id": member.user })),
         ("leave_organization", json!({})),
+        ("set_notification_email", json!({ "enabled": true })),
     ];
     let answers = cases.map(|(function, arguments)| key.call(function, &arguments));
     let (keys, invitations): (i64, i64) = (

@@ -188,6 +188,7 @@ fn support_does_nothing_in_the_users_name_that_outlives_it() {
         ("set_member_role", json!({ "user_id": user.user, "role": "owner" })),
         ("remove_member", json!({ "user_id": user.user })),
         ("leave_organization", json!({})),
+        ("set_notification_email", json!({ "enabled": true })),
     ];
     all(cases, |(function, arguments)| forbidden(function, &acting.post(&format!("/rpc/{function}"), &arguments)));
     own.get("/contacts").expect(200);

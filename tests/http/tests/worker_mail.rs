@@ -107,6 +107,43 @@ fn a_newcomer_confirms_the_address_and_somebody_invited_joins_by_mail() {
 }
 
 #[test]
+fn who_asked_for_it_is_told_of_notifications_by_mail_until_they_end_it_and_nobody_else() {
+    let _alone = empty_mailroom();
+    let (smtp, owner) = (Smtp::start(), Actor::register_as("Ada Lovelace"));
+    let member = Actor::member(&owner.organization, "sales");
+    admin::execute(
+        "update crm.users set email_verified_at = now() where id = any ($1)",
+        &[&vec![owner.user, member.user]],
+    );
+    let wants =
+        |who: &Actor, enabled| who.post("/rpc/set_notification_email", &json!({ "enabled": enabled })).expect(200);
+    let tell = |who: &Actor, title: &str| {
+        let told = json!({ "user_id": who.user, "kind": "mention", "title": title, "body": "Have a look:\nhttps://a.example" });
+        owner.request("POST", "/notifications").header("Prefer", "return=minimal").json(&told).send().expect(201);
+    };
+    wants(&member, true);
+    tell(&owner, "Not asked for");
+    tell(&member, "Deal won: Miller & Sons");
+    let worker = mail_worker(&smtp.url);
+    let mail = smtp.mail(&member.email, "Deal won: Miller & Sons");
+    assert_eq!((mail.header("To"), mail.header("Auto-Submitted")), (member.email.clone(), "auto-generated".into()));
+    let text = mail.part("text/plain");
+    assert!(text.contains("Have a look:") && text.contains("https://a.example"), "{text}");
+    assert!(text.contains("switch that off where you work: https://app.example"), "{text}");
+    assert!(mail.part("text/html").contains("Miller &amp; Sons"), "{}", mail.part("text/html"));
+    wants(&member, false);
+    wants(&owner, true);
+    tell(&member, "Not asked for any more");
+    tell(&owner, "To oneself");
+    smtp.mail(&owner.email, "To oneself");
+    for who in [&member, &owner] {
+        assert!(smtp.mails_to(&who.email).iter().all(|mail| !mail.header("Subject").starts_with("Not asked")));
+    }
+    assert!(!worker.log().contains("Deal won"), "{}", worker.log());
+    assert!(worker.metric("crm_worker_messages_total{kind=\"notification\",outcome=\"sent\"}") >= Some(1.0));
+}
+
+#[test]
 fn a_message_to_nobody_known_ends_and_one_that_is_refused_for_now_comes_again() {
     let _alone = empty_mailroom();
     let (smtp, gone, busy) = (Smtp::start(), Actor::register(), Actor::register());

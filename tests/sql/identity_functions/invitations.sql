@@ -112,7 +112,7 @@ from (values
 select crm.accept_invitation(:'token', 'a fine password', 'Newman') as answer \gset
 select is(
     :'answer'::jsonb - array['access_token', 'refresh_token', 'organizations'] #- '{organization,id}' #- '{user,id}',
-    '{"token_type": "Bearer", "expires_in": 900, "refresh_expires_in": 604800, "organization": {"slug": "acme", "name": "Acme", "role": "manager"},
+    '{"token_type": "Bearer", "expires_in": 900, "refresh_expires_in": 604800, "organization": {"slug": "acme", "name": "Acme", "role": "manager", "notification_email": false},
         "user": {"email": "new@example.com", "full_name": "Newman", "email_verified": true, "time_zone": null, "locale": null, "avatar_url": null}}',
     'the token was not used up by that: the invited person is a manager of Acme, with a proven address'
 );

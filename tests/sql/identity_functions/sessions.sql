@@ -160,7 +160,7 @@ select crm.switch_org('borg') as answer \gset
 select is(crm.current_org_id(), tests.org_id('Acme'), 'switching leaves this transaction where it is');
 select is(
     :'answer'::jsonb #- '{access_token}' #- '{expires_in}' #- '{user}' #- '{organizations}',
-    jsonb_build_object('token_type', 'Bearer', 'organization', jsonb_build_object('id', tests.org_id('Borg'), 'slug', 'borg', 'name', 'Borg', 'role', 'sales')),
+    jsonb_build_object('token_type', 'Bearer', 'organization', jsonb_build_object('id', tests.org_id('Borg'), 'slug', 'borg', 'name', 'Borg', 'role', 'sales', 'notification_email', false)),
     'ann is told what she is in Borg'
 );
 select is(
