@@ -139,7 +139,12 @@ comment on function crm.fan_out_events(integer) is
 $$For whoever delivers: hands new events to the webhooks that want them, of about so many entries of history (1 to 100000). Call it when NOTIFY crm_events comes, and every second or so besides; by several at once, too.
 Returns {entries, events, deliveries, more}: call it again at once while more is true. Nothing in a copy of another database: see crm.bind_deployment.$$;
 
-create function crm.claim_webhook_deliveries(count integer default 10, lease interval default '1 minute')
+create function crm.claim_webhook_deliveries(
+    count integer default 10,
+    lease interval default '1 minute',
+    full_org_ids uuid[] default null,
+    full_webhook_ids uuid[] default null
+)
     returns table (
         org_id uuid, id uuid, attempt integer, webhook_id uuid, event_id uuid, event_type text, url text, headers jsonb, body text
     )
@@ -154,11 +159,12 @@ create function crm.claim_webhook_deliveries(count integer default 10, lease int
     parallel unsafe
     as 'MODULE_PATHNAME', 'claim_webhook_deliveries_wrapper';
 
-revoke all on function crm.claim_webhook_deliveries(integer, interval) from public;
-grant execute on function crm.claim_webhook_deliveries(integer, interval) to crm_worker;
+revoke all on function crm.claim_webhook_deliveries(integer, interval, uuid[], uuid[]) from public;
+grant execute on function crm.claim_webhook_deliveries(integer, interval, uuid[], uuid[]) to crm_worker;
 
-comment on function crm.claim_webhook_deliveries(integer, interval) is
+comment on function crm.claim_webhook_deliveries(integer, interval, uuid[], uuid[]) is
 $$For whoever delivers: deliveries that are due, at most so many (1 to 1000), leased to the caller for a while (1 second to 1 hour). Send body to url with POST and these headers, which are signed for now, follow no redirect, and report with crm.complete_webhook_delivery (for a 2xx), crm.fail_webhook_delivery or crm.release_webhook_delivery. What is not reported in time is handed out again: so an event arrives at least once, and with every attempt with the same webhook-id.
+full_org_ids and full_webhook_ids, side by side: webhooks that take no more just now, and organizations (where the webhook is null), which are passed over, so that those that are slow do not hold up others.
 None in a copy of another database: see crm.bind_deployment. Errors: 25006 in a transaction that only reads, 22023 naming the argument.$$;
 
 create function crm.complete_webhook_delivery(
@@ -237,6 +243,24 @@ grant execute on function crm.maintain_webhooks(integer) to crm_worker, crm_admi
 
 comment on function crm.maintain_webhooks(integer) is
 $$Removes attempts and deliveries that were given up when they are older than 30 days, at most so many of each (1 to 1000000). Call it every minute. Returns {attempts_removed, deliveries_removed, unblocked}.$$;
+
+create function crm.webhook_queue()
+    returns jsonb
+    language c
+    stable
+    security definer
+    set search_path = pg_catalog, pg_temp
+    set enable_seqscan = off
+    set enable_bitmapscan = off
+    set jit = off
+    parallel restricted
+    as 'MODULE_PATHNAME', 'webhook_queue_wrapper';
+
+revoke all on function crm.webhook_queue() from public;
+grant execute on function crm.webhook_queue() to crm_worker, crm_admin;
+
+comment on function crm.webhook_queue() is
+$$How much is to be delivered, for who watches it. Returns {due, oldest_due_seconds, delayed, backlog, organizations_behind}: deliveries that could go now, and for how long the oldest one could; those that wait for their time, and for a webhook that takes them slowly, each counted up to 100000; organizations with events that were not handed over yet. Where oldest_due_seconds or organizations_behind stay high, nobody delivers, or too slowly.$$;
 
 create function crm_private.check_webhook()
     returns trigger

@@ -8,6 +8,7 @@ pub mod plain;
 pub mod restoring;
 mod rows;
 pub mod savepoint;
+mod timer;
 pub mod transition;
 
 use std::cell::{Cell, RefCell};
@@ -16,18 +17,17 @@ use std::ffi::CStr;
 
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::PgTrigger;
-use pgrx::spi::{OwnedPreparedStatement, Spi, SpiClient, SpiTupleTable};
+use pgrx::spi::{Spi, SpiTupleTable};
 use pgrx::{PgBuiltInOids, pg_sys};
 
 use crate::error::{CrmError, Result};
-use rows::Plan;
+use rows::{Plan, Planned};
 pub use rows::{Row, Rows};
 
 thread_local! {
     static LOADING: Cell<bool> = const { Cell::new(false) };
     static AT_LATEST: Cell<bool> = const { Cell::new(false) };
     static QUERIES: RefCell<HashMap<&'static str, Plan>> = RefCell::new(HashMap::new());
-    static PLANS: RefCell<HashMap<&'static str, OwnedPreparedStatement>> = RefCell::new(HashMap::new());
 }
 
 /// Runs a query that only reads, and hands the rows to `read`.
@@ -41,7 +41,18 @@ pub fn select<R>(
     read: impl FnOnce(Rows) -> Result<R>,
 ) -> Result<R> {
     let _restriction = Restriction::enter();
-    Spi::connect(|_| read(prepared(query, types)?.select(arguments, only_reads())?))
+    Spi::connect(|_| read(prepared(query, types, Planned::ForItsArguments)?.run(arguments, only_reads())?))
+}
+
+/// The same for a query that finds a few rows by their keys.
+pub fn select_by_key<R>(
+    query: &'static str,
+    types: &[PgBuiltInOids],
+    arguments: &[DatumWithOid],
+    read: impl FnOnce(Rows) -> Result<R>,
+) -> Result<R> {
+    let _restriction = Restriction::enter();
+    Spi::connect(|_| read(prepared(query, types, Planned::Once)?.run(arguments, only_reads())?))
 }
 
 /// With the snapshot that is active; otherwise with one that sees what this transaction has written so far.
@@ -74,11 +85,11 @@ pub fn at_latest<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
     Ok(answer)
 }
 
-fn prepared(query: &'static str, types: &[PgBuiltInOids]) -> Result<Plan> {
+fn prepared(query: &'static str, types: &[PgBuiltInOids], planned: Planned) -> Result<Plan> {
     if let Some(plan) = QUERIES.with_borrow(|queries| queries.get(query).copied()) {
         return Ok(plan);
     }
-    let plan = Plan::prepare(query, types)?;
+    let plan = Plan::prepare(query, types, planned)?;
     QUERIES.with_borrow_mut(|queries| queries.insert(query, plan));
     Ok(plan)
 }
@@ -93,19 +104,6 @@ pub fn select_once<R>(query: &str, arguments: &[DatumWithOid], read: impl FnOnce
 pub fn visit(query: &str, arguments: &[DatumWithOid], visit: impl FnMut(&Row) -> Result<()>) -> Result<()> {
     let _restriction = Restriction::enter();
     Spi::connect(|_| rows::visit_once(query, arguments, visit))
-}
-
-/// Taken out while it runs, so that a query which calls one of our functions finds the map free.
-fn take_plan(client: &SpiClient, query: &'static str, types: &[PgBuiltInOids]) -> Result<OwnedPreparedStatement> {
-    if let Some(plan) = PLANS.with_borrow_mut(|plans| plans.remove(query)) {
-        return Ok(plan);
-    }
-    let oids: Vec<_> = types.iter().map(|&oid| oid.into()).collect();
-    Ok(client.prepare(query, &oids)?.keep())
-}
-
-fn put_back(query: &'static str, plan: OwnedPreparedStatement) {
-    PLANS.with_borrow_mut(|plans| plans.insert(query, plan));
 }
 
 /// Runs a query that reads a trigger's transition tables, by the names the trigger gives them, and what is committed by now.
@@ -149,21 +147,15 @@ pub fn write<R>(
     Spi::connect_mut(|client| read(client.update(statement, None, arguments)?))
 }
 
-/// The same for one that runs at almost every write: prepared once.
+/// The same for one that runs at almost every write, and finds its rows by their keys.
 pub fn write_prepared<R>(
     statement: &'static str,
     types: &[PgBuiltInOids],
     arguments: &[DatumWithOid],
-    read: impl FnOnce(SpiTupleTable) -> Result<R>,
+    read: impl FnOnce(Rows) -> Result<R>,
 ) -> Result<R> {
     let _restriction = Restriction::enter();
-    Spi::connect_mut(|client| {
-        let plan = take_plan(client, statement, types)?;
-        let rows = client.update(&plan, None, arguments);
-        let result = rows.map_err(CrmError::from).and_then(read);
-        put_back(statement, plan);
-        result
-    })
+    Spi::connect_mut(|_| read(prepared(statement, types, Planned::Once)?.run(arguments, false)?))
 }
 
 /// Runs statements without arguments or results (DDL).
@@ -180,19 +172,16 @@ pub fn select_on_rows_of<R>(
     let _restriction = Restriction::enter();
     Spi::connect(|_| {
         register_rows_of(trigger)?;
-        read(prepared(query, &[])?.select(&[], only_reads())?)
+        read(prepared(query, &[], Planned::ForItsArguments)?.run(&[], only_reads())?)
     })
 }
 
 /// Runs a statement that writes and reads a trigger's transition tables.
 pub fn write_on_rows_of(trigger: &PgTrigger, statement: &'static str) -> Result<()> {
     let _restriction = Restriction::enter();
-    Spi::connect_mut(|client| {
+    Spi::connect_mut(|_| {
         register_rows_of(trigger)?;
-        let plan = take_plan(client, statement, &[])?;
-        let written = client.update(&plan, None, &[]).map(|_| ());
-        put_back(statement, plan);
-        Ok(written?)
+        prepared(statement, &[], Planned::ForItsArguments)?.run(&[], false).map(|_| ())
     })
 }
 

@@ -10,17 +10,31 @@ use pgrx::{FromDatum, IntoDatum, PgBuiltInOids, PgMemoryContexts, pg_sys};
 
 use crate::error::{CrmError, Result};
 
+/// How a prepared query comes to its plan.
+#[derive(Clone, Copy)]
+pub enum Planned {
+    /// The first time, whatever the arguments: what finds rows by their keys has one good plan, and planning takes longer than it.
+    Once,
+    /// As PostgreSQL sees fit.
+    ForItsArguments,
+}
+
 /// A prepared query that lives as long as the backend.
 #[derive(Clone, Copy)]
 pub struct Plan(pg_sys::SPIPlanPtr);
 
 impl Plan {
     /// Inside of `Spi::connect`, as everything here.
-    pub fn prepare(query: &str, types: &[PgBuiltInOids]) -> Result<Self> {
+    pub fn prepare(query: &str, types: &[PgBuiltInOids], planned: Planned) -> Result<Self> {
         let query = text(query)?;
         let mut types: Vec<pg_sys::Oid> = types.iter().map(|&oid| oid.value()).collect();
+        let options = match planned {
+            Planned::Once => pg_sys::CURSOR_OPT_GENERIC_PLAN as c_int,
+            Planned::ForItsArguments => 0,
+        };
         // SAFETY: a NUL-terminated text and as many types as counted; a mistake in the query is an error of PostgreSQL's.
-        let plan = unsafe { pg_sys::SPI_prepare(query.as_ptr(), types.len() as c_int, types.as_mut_ptr()) };
+        let plan =
+            unsafe { pg_sys::SPI_prepare_cursor(query.as_ptr(), types.len() as c_int, types.as_mut_ptr(), options) };
         // SAFETY: a plan that was just made, or null.
         if plan.is_null() || unsafe { pg_sys::SPI_keepplan(plan) } != 0 {
             return Err(CrmError::internal("a query of crm_ext could not be prepared"));
@@ -28,7 +42,7 @@ impl Plan {
         Ok(Self(plan))
     }
 
-    pub fn select(self, arguments: &[DatumWithOid], read_only: bool) -> Result<Rows> {
+    pub fn run(self, arguments: &[DatumWithOid], read_only: bool) -> Result<Rows> {
         let (mut values, nulls) = passed(arguments);
         // SAFETY: a kept plan, with as many values as it was prepared for.
         Rows::of(unsafe { pg_sys::SPI_execute_plan(self.0, values.as_mut_ptr(), nulls.as_ptr(), read_only, 0) })
@@ -96,6 +110,10 @@ impl Rows {
         self.row(self.at).map_or(Ok(None), |row| row.get(column))
     }
 
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
     pub fn get_one<A: FromDatum + IntoDatum>(&self) -> Result<Option<A>> {
         self.get(1)
     }
@@ -152,7 +170,7 @@ impl Row {
 }
 
 /// So many rows lie in memory at a time.
-const FETCHED: i64 = 1000;
+const FETCHED: i64 = 100;
 
 /// Runs a query once and visits its rows as they come, however many.
 pub fn visit_once(query: &str, arguments: &[DatumWithOid], mut visit: impl FnMut(&Row) -> Result<()>) -> Result<()> {

@@ -1,11 +1,13 @@
 //! What may fail without taking the transaction along.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
+use super::timer::Timer;
 use crate::error::{CrmError, LIMIT_DETAIL, Result, STATE_DETAIL, sqlstate};
 
 /// Classes of errors that say nothing of what was tried: somebody else was in the way, or the server has a problem.
@@ -14,6 +16,17 @@ const OTHERS: [&str; 5] = ["40", "53", "57", "58", "F0"];
 /// Runs something in a savepoint, to which it is rolled back where it fails; then gives why, in words.
 pub fn attempt<R>(run: impl FnOnce() -> Result<R>) -> Result<R, String> {
     within(run).map_err(|failure| failure.words(says_nothing))
+}
+
+/// The same for something that may take no longer than this.
+pub fn attempt_for<R>(time: Duration, run: impl FnOnce() -> Result<R>) -> Result<R, String> {
+    let timer = Timer::start(time);
+    let outcome = within(run);
+    let is_over = timer.is_some_and(Timer::stop);
+    outcome.map_err(|failure| match failure.code() {
+        Some(PgSqlErrorCode::ERRCODE_QUERY_CANCELED) if is_over => "it takes too long".to_owned(),
+        _ => failure.words(says_nothing),
+    })
 }
 
 /// Why something could not be done, as a client is told.

@@ -1,15 +1,16 @@
 //! `crm.changes_since`: the feed for whoever asks.
 
+use pgrx::PgMemoryContexts;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
 use super::cursor::Cursor;
 use super::event;
-use super::feed::{self, Page, Placed};
+use super::feed::{self, Pace, Page, Placed};
 use super::kinds;
 use super::pattern::{self, Pattern};
-use super::picture;
+use super::picture::{self, Pictures};
 use super::readable::Readable;
 use crate::audit::history::sight;
 use crate::audit::history::subject::Subjects;
@@ -22,6 +23,10 @@ const LIMIT_MAX: i32 = 1000;
 /// So many entries are looked through for one answer, be there enough among them or not: who may read little gets an empty answer
 /// and a cursor further on, and waits no longer than others.
 const LOOKED_THROUGH: i64 = 5000;
+const LEAST_LOOKED_THROUGH: i64 = 500;
+
+/// An answer is not much longer than this, be there as many events as were asked for or not.
+const BYTES: usize = 8 << 20;
 
 const NOW: &str = "now";
 
@@ -88,19 +93,51 @@ impl Answer {
 }
 
 fn read(readable: &Readable, from: Cursor, limit: i64, types: &[Pattern]) -> Result<Answer> {
-    let mut subjects = Subjects::default();
     let mut answer = Answer { events: vec![], cursor: from, more: true };
-    let mut looked_through = 0;
-    while answer.more && (answer.events.len() as i64) < limit && looked_through < LOOKED_THROUGH {
-        let wanted = limit - answer.events.len() as i64;
-        let Page { mut entries, cursor, more } = feed::after(readable.organization, &answer.cursor, None, wanted)?;
-        looked_through += entries.len().max(1) as i64;
-        entries.retain(|placed| !wanted_names(placed, types).is_empty());
-        readable.keep(&mut entries, &mut subjects)?;
-        answer.events.extend(tell(readable.organization, &entries, types, &mut subjects)?);
-        (answer.cursor, answer.more) = (cursor, more);
+    let (mut looked_through, mut bytes, mut pace) = (0, 0, Pace::new());
+    while answer.more && (answer.events.len() as i64) < limit && bytes < BYTES && looked_through < LOOKED_THROUGH {
+        // What one reads may be few among many: to look for them a few at a time would take long.
+        let wanted = (limit - answer.events.len() as i64).max(LEAST_LOOKED_THROUGH);
+        let mut memory = PgMemoryContexts::new("crm_ext page of events");
+        // SAFETY: what is allocated for a page is used no more after it.
+        let page = unsafe {
+            memory.switch_to(|_| {
+                let page = feed::after(readable.organization, &answer.cursor, None, pace.at_most(wanted))?;
+                tell_page(readable, page, limit, types, &mut answer)
+            })?
+        };
+        looked_through += page.entries;
+        bytes += page.bytes;
+        pace.note(page.bytes);
     }
     Ok(answer)
+}
+
+/// What a page took.
+struct Told {
+    entries: i64,
+    bytes: usize,
+}
+
+fn tell_page(readable: &Readable, mut page: Page, limit: i64, types: &[Pattern], answer: &mut Answer) -> Result<Told> {
+    let mut subjects = Subjects::default();
+    let mut told = Told { entries: page.entries.len().max(1) as i64, bytes: page.size() };
+    page.entries.retain(|placed| !wanted_names(placed, types).is_empty());
+    readable.keep(&mut page.entries, &mut subjects)?;
+    let pictures = picture::pictures(readable.organization, &page.entries.iter().collect::<Vec<_>>(), &mut subjects)?;
+    for (at, placed) in page.entries.iter().enumerate() {
+        pgrx::check_for_interrupts!();
+        let events = tell(readable.organization, placed, types, &pictures, &mut subjects)?;
+        told.bytes += events.iter().map(String::len).sum::<usize>();
+        answer.events.extend(events);
+        let is_last = at + 1 == page.entries.len();
+        if !is_last && (answer.events.len() as i64 >= limit || told.bytes >= BYTES) {
+            answer.cursor = page.cursor_after(placed);
+            return Ok(told);
+        }
+    }
+    (answer.cursor, answer.more) = (page.cursor, page.more);
+    Ok(told)
 }
 
 fn wanted_names(placed: &Placed, types: &[Pattern]) -> Vec<&'static str> {
@@ -110,17 +147,15 @@ fn wanted_names(placed: &Placed, types: &[Pattern]) -> Vec<&'static str> {
     names
 }
 
-fn tell(organization: Uuid, entries: &[Placed], types: &[Pattern], subjects: &mut Subjects) -> Result<Vec<String>> {
-    let pictures = picture::pictures(organization, &entries.iter().collect::<Vec<_>>(), subjects)?;
-    let mut events = vec![];
-    for placed in entries {
-        let Some(subject) = subjects.noted(&placed.entry.entity)? else { continue };
-        let columns = subject.told_columns();
-        let record = pictures.get(&placed.entry.id);
-        let texts = wanted_names(placed, types)
-            .into_iter()
-            .map(|name| event::payload(&placed.entry, organization, name, &columns, record));
-        events.extend(texts);
-    }
-    Ok(events)
+fn tell(
+    organization: Uuid,
+    placed: &Placed,
+    types: &[Pattern],
+    pictures: &Pictures,
+    subjects: &mut Subjects,
+) -> Result<Vec<String>> {
+    let Some(subject) = subjects.noted(&placed.entry.entity)? else { return Ok(vec![]) };
+    let (columns, record) = (subject.told_columns(), pictures.get(&placed.entry.id));
+    let text = |name| event::payload(&placed.entry, organization, name, &columns, record);
+    Ok(wanted_names(placed, types).into_iter().map(text).collect())
 }

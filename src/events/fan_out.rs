@@ -1,22 +1,24 @@
 //! Hands events to the webhooks that want them: from the feed into the queue. One reader for each organization, which remembers
 //! where it is in the transaction that adds the deliveries: each event is added once, in its order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
-use pgrx::PgBuiltInOids;
 use pgrx::datum::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
+use pgrx::{PgBuiltInOids, PgMemoryContexts};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::cursor::Cursor;
 use super::event;
-use super::feed::{self, Placed};
+use super::feed::{self, Pace, Page, Placed};
 use super::kinds;
 use super::pattern::{self, Pattern};
 use super::picture::{self, Pictures};
-use super::queue::{self, Delivery};
+use super::queue::{self, Delivery, Turn};
+use super::webhooks;
 use crate::audit::history::entries::Action;
 use crate::audit::history::subject::Subjects;
 use crate::audit::place;
@@ -30,6 +32,15 @@ use crate::plans;
 /// The feature that a plan has webhooks with.
 const FEATURE: &str = "webhooks";
 
+/// After this time a call begins with nothing more: who comes next has waited longest.
+const CALL: Duration = Duration::from_secs(5);
+
+/// An organization whose events take longer than this at a time waits a while: the others do not wait for it.
+const TURN: Duration = Duration::from_secs(20);
+
+/// A webhook's condition is evaluated for a page of events in less.
+const CONDITION: Duration = Duration::from_secs(2);
+
 /// Of so many organizations one call puts late transactions into their chains: each is a place in the server's lock table.
 const LATE_MAX: i64 = 64;
 
@@ -42,13 +53,16 @@ fn fan_out_events(batch: Option<i32>) -> Result<JsonB, ErrorReport> {
     }
     let mut done = Done::default();
     if deployment::may_deliver()? {
+        queue::take_up()?;
+        queue::settle()?;
         collect_late()?;
+        let until = Instant::now() + CALL;
         for organization in db::at_latest(behind)? {
-            if done.entries >= batch {
+            if done.entries >= batch || Instant::now() > until {
                 done.more = true;
                 break;
             }
-            fan_out(organization, batch - done.entries, &mut done)?;
+            fan_out(organization, batch - done.entries, until, &mut done)?;
         }
     }
     Ok(JsonB(
@@ -82,7 +96,7 @@ fn collect_late() -> Result<()> {
 }
 
 /// The organizations whose reader is not at the end; who has waited longest comes first.
-fn behind() -> Result<Vec<Uuid>> {
+pub fn behind() -> Result<Vec<Uuid>> {
     db::select(
         "select r.org_id
          from crm_private.event_readers as r
@@ -107,11 +121,11 @@ fn behind() -> Result<Vec<Uuid>> {
 }
 
 /// What is wrong with one organization's webhooks is not to keep the others waiting.
-fn fan_out(organization: Uuid, batch: i64, done: &mut Done) -> Result<()> {
-    let outcome = savepoint::attempt(|| {
+fn fan_out(organization: Uuid, batch: i64, until: Instant, done: &mut Done) -> Result<()> {
+    let outcome = savepoint::attempt_for(TURN, || {
         let mut of_it = *done;
         if let Some(reader) = Reader::lock(organization)? {
-            db::at_latest(|| reader.run(batch, &mut of_it))?;
+            db::at_latest(|| reader.run(batch, until, &mut of_it))?;
         }
         Ok(of_it)
     });
@@ -171,86 +185,132 @@ impl Reader {
         )
     }
 
-    fn run(self, batch: i64, done: &mut Done) -> Result<()> {
-        let webhooks = webhooks(self.organization)?;
+    fn run(self, batch: i64, until: Instant, done: &mut Done) -> Result<()> {
+        let Some(webhooks) = enabled(self.organization)? else { return self.step_back() };
         let is_allowed =
             plans::terms_of(self.organization)?.is_some_and(|terms| terms.has_feature(FEATURE, plans::now()));
-        let webhooks = if is_allowed { webhooks } else { vec![] };
+        let mut webhooks = if is_allowed { webhooks } else { vec![] };
         // What came before all of them is nobody's.
         let first = webhooks.iter().map(|webhook| webhook.since).min();
-        let cursor = match first {
+        let from = match first {
             None => feed::end(self.organization)?,
             Some(first) if first > self.cursor.position => Cursor::at(first, None, &[]),
             Some(_) => self.cursor.clone(),
         };
-        let page = feed::after(self.organization, &cursor, None, batch)?;
-        done.entries += page.entries.len() as i64;
-        done.more |= page.more;
-        let all: Vec<_> = webhooks.iter().collect();
-        self.hand_over(&page.entries, &all, |webhook, placed| placed.position > webhook.since, done)?;
+        let is_due = |webhook: &Webhook, placed: &Placed| placed.position > webhook.since;
+        let cursor = self.pages(from, None, batch, until, &mut webhooks, is_due, done)?;
         db::execute(
             "update crm_private.event_readers
              set position = $2, entry_id = $3, read_at = clock_timestamp(), stopped_until = null where org_id = $1",
-            &[to_pg(self.organization).into(), page.cursor.position.into(), page.cursor.entry.map(to_pg).into()],
+            &[to_pg(self.organization).into(), cursor.position.into(), cursor.entry.map(to_pg).into()],
         )?;
-        for webhook in &webhooks {
-            if let Some(replay) = &webhook.replay {
-                self.replay(webhook, replay, batch, done)?;
+        for webhook in webhooks {
+            if let Some(replay) = webhook.replay.clone() {
+                self.replay(webhook, replay, batch, until, done)?;
             }
         }
         Ok(())
     }
 
-    fn replay(&self, webhook: &Webhook, replay: &Replay, batch: i64, done: &mut Done) -> Result<()> {
-        let page = feed::after(self.organization, &replay.cursor, Some(replay.until), batch)?;
-        done.entries += page.entries.len() as i64;
-        done.more |= page.more;
-        self.hand_over(&page.entries, &[webhook], |_, _| true, done)?;
-        let until = page.more.then_some(replay.until);
+    /// Somebody of the organization has a webhook under their hands, in a transaction that may last: the others go first.
+    fn step_back(&self) -> Result<()> {
+        db::execute(
+            "update crm_private.event_readers set read_at = clock_timestamp() where org_id = $1",
+            &[to_pg(self.organization).into()],
+        )?;
+        Ok(())
+    }
+
+    fn replay(&self, webhook: Webhook, replay: Replay, batch: i64, until: Instant, done: &mut Done) -> Result<()> {
+        let id = webhook.id;
+        let more_before = std::mem::replace(&mut done.more, false);
+        let cursor =
+            self.pages(replay.cursor, Some(replay.until), batch, until, &mut vec![webhook], |_, _| true, done)?;
+        let until = done.more.then_some(replay.until);
+        done.more |= more_before;
         db::execute(
             "update crm_private.webhook_states set replay_position = $3, replay_entry_id = $4, replay_until = $5
              where org_id = $1 and webhook_id = $2",
             &[
                 to_pg(self.organization).into(),
-                to_pg(webhook.id).into(),
-                page.cursor.position.into(),
-                page.cursor.entry.map(to_pg).into(),
+                to_pg(id).into(),
+                cursor.position.into(),
+                cursor.entry.map(to_pg).into(),
                 until.into(),
             ],
         )?;
         Ok(())
     }
 
+    /// Hands over page by page, so that it does not all lie in memory; gives where it ended. A webhook with a condition that cannot be
+    /// evaluated is switched off.
+    #[allow(clippy::too_many_arguments, reason = "from where to where, for whom, and how much")]
+    fn pages(
+        &self,
+        from: Cursor,
+        to: Option<i64>,
+        batch: i64,
+        until: Instant,
+        webhooks: &mut Vec<Webhook>,
+        is_due: impl Fn(&Webhook, &Placed) -> bool,
+        done: &mut Done,
+    ) -> Result<Cursor> {
+        let (mut cursor, mut left, mut pace) = (from, batch, Pace::new());
+        loop {
+            let mut memory = PgMemoryContexts::new("crm_ext page of events");
+            let handed_over = |page: &Page, done: &mut Done| self.hand_over(&page.entries, webhooks, &is_due, done);
+            // SAFETY: what is allocated for a page is used no more after it.
+            let (page, handed) = unsafe {
+                memory.switch_to(|_| {
+                    let page = feed::after(self.organization, &cursor, to, pace.at_most(left))?;
+                    let handed = handed_over(&page, done)?;
+                    Ok::<_, CrmError>((page, handed))
+                })?
+            };
+            webhooks.retain(|webhook| !handed.failing.contains(&webhook.id));
+            pace.note(page.size() + handed.bytes);
+            done.entries += page.entries.len() as i64;
+            left -= page.entries.len().max(1) as i64;
+            cursor = page.cursor;
+            if !page.more || left <= 0 || Instant::now() > until {
+                done.more |= page.more;
+                return Ok(cursor);
+            }
+        }
+    }
+
     fn hand_over(
         &self,
         entries: &[Placed],
-        webhooks: &[&Webhook],
+        webhooks: &[Webhook],
         is_due: impl Fn(&Webhook, &Placed) -> bool,
         done: &mut Done,
-    ) -> Result<()> {
+    ) -> Result<Handed> {
         let mut wanted = vec![];
         for placed in entries {
             let noun = kinds::noun(&placed.entry.entity);
             for name in event::names_of(&placed.entry) {
-                let takers =
-                    webhooks.iter().filter(|webhook| is_due(webhook, placed) && webhook.wants(placed, &noun, name));
-                let takers: Vec<_> = takers.copied().collect();
+                let takers: Vec<_> = webhooks
+                    .iter()
+                    .filter(|webhook| is_due(webhook, placed) && webhook.wants(placed, &noun, name))
+                    .collect();
                 if !takers.is_empty() {
                     wanted.push(Wanted { placed, name, takers });
                 }
             }
         }
         if wanted.is_empty() {
-            return Ok(());
+            return Ok(Handed::default());
         }
-        let deliveries = self.deliveries(&wanted)?;
+        let (deliveries, failing) = self.deliveries(&wanted)?;
         let events: BTreeSet<_> = deliveries.iter().map(|delivery| delivery.event).collect();
         done.events += events.len();
         done.deliveries += deliveries.len();
-        queue::enqueue(self.organization, &deliveries)
+        queue::enqueue(self.organization, &deliveries)?;
+        Ok(Handed { bytes: deliveries.iter().map(|delivery| delivery.payload.len()).sum(), failing })
     }
 
-    fn deliveries(&self, wanted: &[Wanted]) -> Result<Vec<Delivery>> {
+    fn deliveries(&self, wanted: &[Wanted]) -> Result<(Vec<Delivery>, BTreeSet<Uuid>)> {
         let mut subjects = Subjects::default();
         let placed: BTreeSet<_> = wanted.iter().map(|wanted| wanted.placed.entry.id).collect();
         let once: Vec<_> = {
@@ -260,14 +320,15 @@ impl Reader {
         let pictures = picture::pictures(self.organization, &once, &mut subjects)?;
         let mut told = vec![];
         for wanted in wanted {
+            pgrx::check_for_interrupts!();
             if let Some(payload) = self.payload(wanted, &pictures, &mut subjects)? {
                 told.extend(wanted.takers.iter().map(|webhook| (*webhook, wanted, payload.clone())));
             }
         }
-        let fits = fitting(&told)?;
+        let (fits, failing) = self.fitting(&told)?;
         let mut fit = fits.into_iter();
         told.retain(|_| fit.next().unwrap_or(false));
-        self.in_lanes(told)
+        Ok((self.in_lanes(told)?, failing))
     }
 
     fn payload(&self, wanted: &Wanted, pictures: &Pictures, subjects: &mut Subjects) -> Result<Option<String>> {
@@ -290,12 +351,18 @@ impl Reader {
             .map(|(webhook, wanted, _)| lane(webhook, wanted))
             .collect();
         let mut busy = if lanes.is_empty() {
-            BTreeSet::new()
+            BTreeMap::new()
         } else {
             queue::busy_lanes(self.organization, &lanes.into_iter().collect::<Vec<_>>())?
         };
         let delivery = |(webhook, wanted, payload): (&Webhook, &Wanted, String)| {
             let entry = &wanted.placed.entry;
+            // What comes after this one waits for it.
+            let turn = match webhook.ordered.then(|| busy.insert(lane(webhook, wanted), false)).flatten() {
+                None => Turn::Now,
+                Some(true) => Turn::MayWait,
+                Some(false) => Turn::Waits,
+            };
             Delivery {
                 webhook: webhook.id,
                 event: event::id_of(entry.id, wanted.name),
@@ -304,12 +371,61 @@ impl Reader {
                 entity: entry.entity.clone(),
                 record: entry.record_id,
                 ordered: webhook.ordered,
-                waits: webhook.ordered && !busy.insert(lane(webhook, wanted)),
+                turn,
                 payload,
             }
         };
         Ok(told.into_iter().map(delivery).collect())
     }
+
+    /// Whether each of these is what its webhook's condition says, and the webhooks of which that cannot be said.
+    fn fitting(&self, told: &[(&Webhook, &Wanted, String)]) -> Result<(Vec<bool>, BTreeSet<Uuid>)> {
+        let mut asked: BTreeMap<Uuid, (&str, Vec<usize>)> = BTreeMap::new();
+        for (at, (webhook, ..)) in told.iter().enumerate() {
+            if let Some(condition) = &webhook.condition {
+                asked.entry(webhook.id).or_insert((condition, vec![])).1.push(at);
+            }
+        }
+        let (mut fits, mut failing) = (vec![true; told.len()], BTreeSet::new());
+        for (webhook, (condition, places)) in asked {
+            let payloads: Vec<_> = places.iter().map(|&at| told[at].2.as_str()).collect();
+            let answers = match savepoint::attempt_for(CONDITION, || fit(condition, payloads)) {
+                Ok(answers) => answers,
+                Err(problem) => {
+                    webhooks::disable(
+                        self.organization,
+                        webhook,
+                        &format!("its condition cannot be evaluated: {problem}"),
+                    )?;
+                    failing.insert(webhook);
+                    vec![]
+                }
+            };
+            for (at, &place) in places.iter().enumerate() {
+                fits[place] = answers.get(at) == Some(&true);
+            }
+        }
+        Ok((fits, failing))
+    }
+}
+
+/// What a condition does not fit, because what it asks for is not there, is not what it asks for.
+fn fit(condition: &str, payloads: Vec<&str>) -> Result<Vec<bool>> {
+    db::select_once(
+        "select array_agg(coalesce(jsonb_path_match_tz(a.payload::jsonb, $2::jsonpath, '{}', true), false) order by a.at)
+         from unnest($1) with ordinality as a (payload, at)",
+        &[payloads.into(), condition.into()],
+        |rows| Ok(rows.first().get_one::<Vec<bool>>()?.unwrap_or_default()),
+    )
+}
+
+/// What became of a page.
+#[derive(Default)]
+struct Handed {
+    /// Of what is to be delivered.
+    bytes: usize,
+    /// Webhooks that were switched off.
+    failing: BTreeSet<Uuid>,
 }
 
 /// An event that somebody wants.
@@ -331,38 +447,22 @@ impl Webhook {
     }
 }
 
-/// Whether each of these is what its webhook's condition says.
-fn fitting(told: &[(&Webhook, &Wanted, String)]) -> Result<Vec<bool>> {
-    let mut fits = vec![true; told.len()];
-    let asked: Vec<_> = told
-        .iter()
-        .enumerate()
-        .filter_map(|(at, (webhook, _, payload))| Some((at, webhook.condition.as_ref()?, payload)))
-        .collect();
-    if asked.is_empty() {
-        return Ok(fits);
-    }
-    let payloads: Vec<_> = asked.iter().map(|(_, _, payload)| (*payload).clone()).collect();
-    let conditions: Vec<_> = asked.iter().map(|(_, condition, _)| (*condition).clone()).collect();
-    let answers = db::select_once(
-        "select array_agg(coalesce(a.payload::jsonb @@ a.condition::jsonpath, false) order by a.at)
-         from unnest($1, $2) with ordinality as a (payload, condition, at)",
-        &[payloads.into(), conditions.into()],
-        |rows| Ok(rows.first().get_one::<Vec<bool>>()?.unwrap_or_default()),
-    )?;
-    for ((at, ..), answer) in asked.into_iter().zip(answers) {
-        fits[at] = answer;
-    }
-    Ok(fits)
+/// The organization's that are on. They are not deleted until the transaction ends. `None` while somebody holds one of them.
+fn enabled(organization: Uuid) -> Result<Option<Vec<Webhook>>> {
+    let all =
+        db::write("select from crm.webhooks where org_id = $1 and enabled", &[to_pg(organization).into()], |rows| {
+            Ok(rows.len())
+        })?;
+    let webhooks = locked(organization)?;
+    Ok((webhooks.len() == all).then_some(webhooks))
 }
 
-/// The organization's that are on. They are not deleted until the transaction ends.
-fn webhooks(organization: Uuid) -> Result<Vec<Webhook>> {
+fn locked(organization: Uuid) -> Result<Vec<Webhook>> {
     db::write(
         "select w.id, w.events, w.fields, w.condition, w.ordered, s.since, s.replay_position, s.replay_entry_id, s.replay_until
          from crm.webhooks as w
          join crm_private.webhook_states as s on s.org_id = w.org_id and s.webhook_id = w.id
-         where w.org_id = $1 and w.enabled order by w.id for key share of w",
+         where w.org_id = $1 and w.enabled order by w.id for key share of w skip locked",
         &[to_pg(organization).into()],
         |rows| {
             let mut webhooks = vec![];

@@ -25,6 +25,48 @@ pub struct Page {
     pub cursor: Cursor,
     /// Whether this was not all.
     pub more: bool,
+    /// The hashes of the transactions, by position.
+    hashes: HashMap<i64, Vec<u8>>,
+}
+
+impl Page {
+    /// Where to go on after one of the entries.
+    pub fn cursor_after(&self, placed: &Placed) -> Cursor {
+        let hash = self.hashes.get(&placed.position).map(Vec::as_slice).unwrap_or_default();
+        Cursor::at(placed.position, Some(placed.entry.id), hash)
+    }
+
+    /// Bytes, about.
+    pub fn size(&self) -> usize {
+        self.entries.iter().map(|placed| placed.entry.before.size() + placed.entry.after.size()).sum()
+    }
+}
+
+/// How many entries are read at a time: few where they turn out to be large, so that what lies in memory stays small.
+pub struct Pace(i64);
+
+impl Pace {
+    const FIRST: i64 = 64;
+    const MOST: i64 = 1000;
+    const SMALL: usize = 1 << 20;
+    const LARGE: usize = 4 << 20;
+
+    pub fn new() -> Self {
+        Self(Self::FIRST)
+    }
+
+    pub fn at_most(&self, wanted: i64) -> i64 {
+        self.0.min(wanted)
+    }
+
+    /// What was read took so many bytes.
+    pub fn note(&mut self, bytes: usize) {
+        self.0 = match bytes {
+            ..Self::SMALL => (self.0 * 2).min(Self::MOST),
+            Self::LARGE.. => (self.0 / 2).max(4),
+            _ => self.0,
+        };
+    }
 }
 
 struct Transaction {
@@ -50,7 +92,7 @@ pub fn after(organization: Uuid, cursor: &Cursor, until: Option<i64>, at_most: i
         more = true;
     }
     let Some(last) = transactions.last() else {
-        return Ok(Page { entries: vec![], cursor: cursor.clone(), more: false });
+        return Ok(Page { entries: vec![], cursor: cursor.clone(), more: false, hashes: HashMap::new() });
     };
     let found = entries::of_transactions(organization, &places(&transactions, cursor), at_most)?;
     let end = match found.last() {
@@ -68,7 +110,9 @@ pub fn after(organization: Uuid, cursor: &Cursor, until: Option<i64>, at_most: i
     let positions: HashMap<_, _> =
         transactions.iter().map(|transaction| (transaction.id, transaction.position)).collect();
     let place = |entry: Entry| Some(Placed { position: *positions.get(&entry.transaction_id)?, entry });
-    Ok(Page { entries: found.into_iter().filter_map(place).collect(), cursor, more })
+    let entries = found.into_iter().filter_map(place).collect();
+    let hashes = transactions.into_iter().map(|transaction| (transaction.position, transaction.hash)).collect();
+    Ok(Page { entries, cursor, more, hashes })
 }
 
 fn places(transactions: &[Transaction], cursor: &Cursor) -> Vec<Place> {
@@ -165,4 +209,21 @@ fn at(organization: Uuid, query: &'static str, position: i64) -> Result<Option<(
             },
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_entries_are_read_a_few_at_a_time() {
+        let mut pace = Pace::new();
+        assert_eq!(pace.at_most(10), 10);
+        (0..10).for_each(|_| pace.note(1000));
+        assert_eq!(pace.at_most(5000), 1000);
+        pace.note(2 << 20);
+        assert_eq!(pace.at_most(5000), 1000);
+        (0..20).for_each(|_| pace.note(8 << 20));
+        assert_eq!(pace.at_most(5000), 4);
+    }
 }

@@ -44,7 +44,24 @@ fn take(organization: Uuid, subject: &Rc<Subject>, wanted: &[&Entry], pictures: 
     let records: HashSet<_> = updates.iter().map(|entry| entry.record_id).collect();
     let ids: Vec<_> = records.iter().copied().collect();
     let mut now = images::current(subject, organization, &ids)?;
-    let since = entries::find(
+    let wanted: HashSet<_> = updates.iter().map(|entry| entry.id).collect();
+    let mut way: Option<(Uuid, Option<Past>)> = None;
+    // From what the record is now, entry by entry; where one was erased, what was before it is not known.
+    let mut go_back = |entry: Entry| {
+        if way.as_ref().is_none_or(|(record, _)| *record != entry.record_id) {
+            way = Some((entry.record_id, Some(Past::from(now.remove(&entry.record_id)))));
+        }
+        let Some((_, known)) = &mut way else { return };
+        let Some(past) = known.as_mut().filter(|_| !entry.is_erased) else {
+            *known = None;
+            return;
+        };
+        if let Some(image) = past.image.as_ref().filter(|_| wanted.contains(&entry.id)) {
+            pictures.insert(entry.id, image.clone());
+        }
+        past.take_back(&entry);
+    };
+    entries::visit(
         organization,
         "entity = $2 and record_id = any ($3) and id >= $4 order by record_id, id desc",
         vec![
@@ -52,25 +69,9 @@ fn take(organization: Uuid, subject: &Rc<Subject>, wanted: &[&Entry], pictures: 
             ids.into_iter().map(to_pg).collect::<Vec<_>>().into(),
             to_pg(first).into(),
         ],
-    )?;
-    let wanted: HashSet<_> = updates.iter().map(|entry| entry.id).collect();
-    for of_record in since.chunk_by(|one, other| one.record_id == other.record_id) {
-        let record = of_record.first().map(|entry| entry.record_id).unwrap_or_default();
-        go_back(now.remove(&record), of_record, &wanted, pictures);
-    }
-    Ok(())
-}
-
-/// From what the record is now, entry by entry; where one was erased, what was before it is not known.
-fn go_back(now: Option<Object>, entries: &[Entry], wanted: &HashSet<Uuid>, pictures: &mut Pictures) {
-    let mut past = Past::from(now);
-    for entry in entries {
-        if entry.is_erased {
-            return;
-        }
-        if let Some(image) = past.image.as_ref().filter(|_| wanted.contains(&entry.id)) {
-            pictures.insert(entry.id, image.clone());
-        }
-        past.take_back(entry);
-    }
+        |entry| {
+            go_back(entry);
+            Ok(())
+        },
+    )
 }

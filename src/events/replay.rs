@@ -12,7 +12,7 @@ use super::event::{self, SCHEMA_VERSION};
 use super::feed::{self, Placed};
 use super::kinds;
 use super::picture;
-use super::queue::{self, Delivery};
+use super::queue::{self, Delivery, Turn};
 use super::webhooks::own;
 use crate::audit::history::entries;
 use crate::audit::history::subject::Subjects;
@@ -55,7 +55,7 @@ fn test_webhook(webhook_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
         entity: "webhooks".to_owned(),
         record: webhook,
         ordered: false,
-        waits: false,
+        turn: Turn::Now,
         payload: payload.to_string(),
     };
     queue::enqueue(organization, &[delivery])?;
@@ -138,7 +138,7 @@ fn one(organization: Uuid, webhook: Uuid, event: pgrx::Uuid) -> Result<Value> {
         entity: entry.entity.clone(),
         record: entry.record_id,
         ordered: false,
-        waits: false,
+        turn: Turn::Now,
         payload,
     };
     queue::enqueue(organization, &[delivery])?;

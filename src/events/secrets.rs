@@ -1,15 +1,15 @@
 //! What webhooks are signed with, and the headers that receivers want: nobody reads them back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use pgrx::{JsonB, PgBuiltInOids};
+use pgrx::JsonB;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::signature::{SECRET, secret_of};
 use crate::db;
 use crate::error::{CrmError, Result};
-use crate::identity::principal::{from_pg, to_pg};
+use crate::identity::principal::to_pg;
 use crate::random;
 
 /// Gives a webhook a new secret, and tells it; those of before sign along for so many seconds.
@@ -32,31 +32,6 @@ pub fn renew(organization: Uuid, webhook: Uuid, overlap: f64) -> Result<String> 
         )
     })?;
     Ok(secret_of(&secret))
-}
-
-/// The secrets that sign, the newest first, by organization and webhook.
-pub fn of(webhooks: &BTreeSet<(Uuid, Uuid)>) -> Result<BTreeMap<(Uuid, Uuid), Vec<Vec<u8>>>> {
-    let (organizations, ids): (Vec<_>, Vec<_>) =
-        webhooks.iter().map(|(organization, webhook)| (to_pg(*organization), to_pg(*webhook))).unzip();
-    db::select(
-        "select s.org_id, s.webhook_id, s.secret
-         from unnest($1, $2) as w (org_id, id)
-         join crm_private.webhook_secrets as s on s.org_id = w.org_id and s.webhook_id = w.id
-         where s.expires_at > clock_timestamp() order by s.expires_at desc, s.id desc",
-        &[PgBuiltInOids::UUIDARRAYOID, PgBuiltInOids::UUIDARRAYOID],
-        &[organizations.into(), ids.into()],
-        |rows| {
-            let mut secrets: BTreeMap<(Uuid, Uuid), Vec<Vec<u8>>> = BTreeMap::new();
-            for row in rows {
-                if let (Some(organization), Some(webhook), Some(secret)) =
-                    (row.get::<pgrx::Uuid>(1)?, row.get::<pgrx::Uuid>(2)?, row.get(3)?)
-                {
-                    secrets.entry((from_pg(organization), from_pg(webhook))).or_default().push(secret);
-                }
-            }
-            Ok(secrets)
-        },
-    )
 }
 
 /// A header's name and value (RFC 9110, 5.1 and 5.5), as far as receivers may ask for one.

@@ -34,12 +34,17 @@ unsafe extern "C-unwind" {
 pub fn before_commit<'a>(organizations: impl Iterator<Item = &'a Uuid>) -> Result<()> {
     for organization in organizations {
         if gucs::notifies_always() || has_webhooks(*organization)? {
-            // SAFETY: NUL-terminated texts, in a transaction that may still add to what it tells.
-            unsafe { Async_Notify(c"crm_events".as_ptr(), c"".as_ptr()) };
+            wake();
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// When the transaction commits.
+pub fn wake() {
+    // SAFETY: NUL-terminated texts, in a transaction that may still add to what it tells.
+    unsafe { Async_Notify(c"crm_events".as_ptr(), c"".as_ptr()) };
 }
 
 /// Remembered, or asked for.
@@ -68,7 +73,7 @@ fn has_webhooks(organization: Uuid) -> Result<bool> {
 
 /// For functions that run as `crm_definer`.
 fn load(organization: Uuid) -> Result<bool> {
-    db::select(
+    db::select_by_key(
         "select exists (select from crm.webhooks where org_id = $1 and enabled)",
         &[PgBuiltInOids::UUIDOID],
         &[to_pg(organization).into()],

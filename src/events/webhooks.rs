@@ -137,6 +137,20 @@ pub fn note(organization: Uuid, webhook: Uuid, set: &str, arguments: Vec<pgrx::d
     Ok(())
 }
 
+/// Switches one off, and says why; not while somebody has it under their hands, in a transaction that may last. Gives whether it is off.
+pub fn disable(organization: Uuid, webhook: Uuid, reason: &str) -> Result<bool> {
+    let key = || [to_pg(organization).into(), to_pg(webhook).into()];
+    let is_held = db::write(
+        "select from crm.webhooks where org_id = $1 and id = $2 and enabled for no key update skip locked",
+        &key(),
+        |rows| Ok(!rows.is_empty()),
+    )?;
+    if is_held {
+        note(organization, webhook, "enabled = false, disabled_reason = $3", vec![reason.into()])?;
+    }
+    db::write("select from crm.webhooks where org_id = $1 and id = $2 and enabled", &key(), |rows| Ok(rows.is_empty()))
+}
+
 #[pg_trigger(sql = false)]
 fn check_webhook<'a>(trigger: &'a PgTrigger<'a>) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, ErrorReport> {
     row::answer(checked(trigger).map(Some))

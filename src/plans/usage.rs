@@ -93,7 +93,7 @@ fn raise(organization: Uuid, resource: &str, difference: i64) -> Result<i64> {
          )",
         &ARGUMENTS,
         &[to_pg(organization).into(), resource.into(), difference.into()],
-        |rows| Ok(rows.first().get_two::<i64, i64>()?),
+        |rows| rows.first().get_two::<i64, i64>(),
     )?;
     if noted.is_none() {
         return kept.ok_or_else(|| CrmError::internal("the usage was not counted"));

@@ -201,7 +201,7 @@ fn make(organization: Uuid, names: Vec<String>) -> Result<Names> {
     )
 }
 
-fn named(rows: pgrx::spi::SpiTupleTable) -> Result<Names> {
+fn named(rows: db::Rows) -> Result<Names> {
     let mut names = Names::new();
     for row in rows {
         if let (Some(key), Some(name)) = (row.get::<String>(1)?, row.get::<String>(2)?) {

@@ -82,11 +82,12 @@ insert into tests.functions values
     ('crm.test_webhook(uuid)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.replay_webhook(uuid,uuid,timestamp with time zone)', 'volatile', 'unsafe', 'definer', '{crm_app}'),
     ('crm.fan_out_events(integer)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
-    ('crm.claim_webhook_deliveries(integer,interval)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
+    ('crm.claim_webhook_deliveries(integer,interval,uuid[],uuid[])', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
     ('crm.complete_webhook_delivery(uuid,uuid,integer,integer,integer,text)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
     ('crm.fail_webhook_delivery(uuid,uuid,integer,integer,integer,text,text,integer)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
     ('crm.release_webhook_delivery(uuid,uuid,integer,interval)', 'volatile', 'unsafe', 'definer', '{crm_worker}'),
     ('crm.maintain_webhooks(integer)', 'volatile', 'unsafe', 'definer', '{crm_admin,crm_worker}'),
+    ('crm.webhook_queue()', 'stable', 'restricted', 'definer', '{crm_admin,crm_worker}'),
     ('crm_private.check_webhook()', 'volatile', 'unsafe', 'invoker', '{crm_owner}'),
     ('crm_private.begin_webhook()', 'volatile', 'unsafe', 'definer', '{crm_owner}'),
     ('crm.verify_audit(uuid,jsonb)', 'stable', 'restricted', 'definer', '{crm_admin,crm_app}'),
@@ -284,7 +285,8 @@ select set_eq(
       where p.pronamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and cardinality(p.proconfig) > 1$$,
     $$values
         ('crm.fan_out_events(integer)', '{enable_seqscan=off,jit=off}'::text[]),
-        ('crm.claim_webhook_deliveries(integer,interval)', '{enable_seqscan=off,enable_bitmapscan=off,jit=off}')$$,
+        ('crm.claim_webhook_deliveries(integer,interval,uuid[],uuid[])', '{enable_seqscan=off,enable_bitmapscan=off,jit=off}'),
+        ('crm.webhook_queue()', '{enable_seqscan=off,enable_bitmapscan=off,jit=off}')$$,
     'these set something else, and only how their queries are planned'
 );
 select is_empty(

@@ -130,7 +130,7 @@ select pg_current_xact_id_if_assigned() is null as anonymous_unassigned \gset
 commit;
 
 begin transaction read only;
-select (select count(*) from crm.list_organizations()) + (select count(*) from crm.list_users()) + (select count(*) from crm.providers_to_fetch())
+select (select count(*) from crm.list_organizations()) + (select count(*) from crm.list_users()) + (select count(*) from crm.providers_to_fetch()) + (crm.webhook_queue() ->> 'due')::bigint
         + (select count(*) from crm.check_enrollment()) + (select count(*) from crm.check_usage()) + (select count(*) from crm.doctor()) > 0 and crm.permitted_to_platform('organizations.read')
     as platform_organizations
 \gset
@@ -178,7 +178,7 @@ select is(
     'all_scope_org_id, all_scope_org_ids, audit_checkpoint, check_enrollment, check_usage, current_org_id, current_rank, current_user_id, doctor, event_types, explain_access, feature_enabled, health, jwks, list_api_keys, '
         'list_invitations, list_organizations, list_users, me, my_group_ids, my_org_ids, my_permissions, my_sessions, openid_configuration, org_ids_for_user, parent, permitted_org_id, '
         'permitted_org_ids, permitted_to_platform, providers_to_fetch, readable_resource_keys, readable_resources, readable_roles, record_at, record_history, scope_user_ids, subsidiaries, tag_counts, '
-        'team_keys, team_scope_keys, team_user_ids, transaction_id, usage, verify_audit, visible_user_ids, whoami',
+        'team_keys, team_scope_keys, team_user_ids, transaction_id, usage, verify_audit, visible_user_ids, webhook_queue, whoami',
     'these are all the functions that PostgREST runs in READ ONLY transactions: a new one belongs into this file'
 );
 select is(:'read_only_contacts'::text, '1', 'tables can be read there');

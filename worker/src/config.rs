@@ -107,6 +107,7 @@ pub struct Network {
 pub struct Deliveries {
     pub concurrency: usize,
     pub endpoint_concurrency: usize,
+    pub organization_concurrency: usize,
     pub timeout: Duration,
     pub lease: Duration,
     pub response_limit: usize,
@@ -154,7 +155,7 @@ const fn setting(name: &'static str, default: &'static str, example: &'static st
     Setting { name, default, example, help }
 }
 
-const SETTINGS: [Setting; 25] = [
+const SETTINGS: [Setting; 26] = [
     setting("database_url", "", "postgresql://worker:password@db.example/crm?sslmode=verify-full", "the database"),
     setting("jobs", "deliveries,keys,oauth,mail,maintenance", "keys,oauth", "what this worker does"),
     setting("poll_interval", "1s", "500ms", "how often it looks for work of which it was not told"),
@@ -166,8 +167,9 @@ const SETTINGS: [Setting; 25] = [
     setting("allowed_networks", "", "10.20.0.0/16,fd12::/16", "networks that may be called though they are not public"),
     setting("ca_file", "", "/etc/ssl/our-ca.pem", "certificates (PEM) to believe beside the system's"),
     setting("connect_timeout", "5s", "3s", "how long connecting to an endpoint may take"),
-    setting("concurrency", "32", "64", "deliveries at a time"),
+    setting("concurrency", "128", "64", "deliveries at a time"),
     setting("endpoint_concurrency", "4", "2", "deliveries at a time to one webhook"),
+    setting("organization_concurrency", "32", "16", "deliveries at a time to all webhooks of one organization"),
     setting("delivery_timeout", "15s", "10s", "how long a delivery may take, from the name to the end of the answer"),
     setting("lease", "60s", "2m", "for how long a delivery is the worker's that has claimed it"),
     setting("response_limit", "65536", "16384", "bytes of an answer that are read"),
@@ -374,6 +376,7 @@ impl Deliveries {
     fn read(reader: &mut Reader) -> Option<Self> {
         let concurrency = reader.number("concurrency", 1, 1000);
         let endpoint_concurrency = reader.number("endpoint_concurrency", 1, 1000);
+        let organization_concurrency = reader.number("organization_concurrency", 1, 1000);
         let timeout = reader.duration("delivery_timeout", 100, 300);
         let lease = reader.duration("lease", 1000, 3600);
         let response_limit = reader.number("response_limit", 1024, 16 << 20);
@@ -385,6 +388,7 @@ impl Deliveries {
         Some(Self {
             concurrency: concurrency?,
             endpoint_concurrency: endpoint_concurrency?,
+            organization_concurrency: organization_concurrency?,
             timeout: timeout?,
             lease: lease?,
             response_limit: response_limit?,

@@ -52,20 +52,25 @@ const TASKS: [Task; 3] = [
     },
 ];
 
+/// How often the queue is measured.
+const MEASURED: Duration = Duration::from_secs(15);
+
 pub struct Keeper {
     link: Link,
     metrics: Arc<Metrics>,
     due: Mutex<[Instant; TASKS.len()]>,
+    measured: Mutex<Option<Instant>>,
 }
 
 impl Keeper {
     /// The first time soon, but not at once: workers that begin together are not to come together.
     pub fn new(link: Link, metrics: Arc<Metrics>) -> Self {
         let due = TASKS.map(|_| Instant::now() + uneven(Duration::from_secs(4)));
-        Self { link, metrics, due: Mutex::new(due) }
+        Self { link, metrics, due: Mutex::new(due), measured: Mutex::default() }
     }
 
     pub async fn round(&self, stop: &Stop) -> Result<bool, Error> {
+        self.measure().await?;
         let due = *self.due.lock().unwrap_or_else(PoisonError::into_inner);
         for (number, task) in TASKS.iter().enumerate() {
             if due[number] <= Instant::now() && !stop.soon.is_cancelled() {
@@ -75,6 +80,20 @@ impl Keeper {
             }
         }
         Ok(false)
+    }
+
+    async fn measure(&self) -> Result<(), Error> {
+        {
+            let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+            if measured.is_some_and(|then| then.elapsed() < MEASURED) {
+                return Ok(());
+            }
+            *measured = Some(Instant::now());
+        }
+        if has_function(&self.link, "webhook_queue").await? {
+            self.metrics.queue(&self.link.value("select crm.webhook_queue()", &[]).await?);
+        }
+        Ok(())
     }
 
     async fn run(&self, task: &Task, stop: &Stop) -> Result<(), Error> {

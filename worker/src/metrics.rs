@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use serde_json::Value;
 
 type Label = [(&'static str, String); 1];
 type Labels = [(&'static str, String); 2];
@@ -29,6 +30,9 @@ pub struct Metrics {
     pub deliveries_claimed: Counter,
     pub deliveries_running: Gauge,
     pub events: Counter,
+    queue: Family<Label, Gauge>,
+    queue_age: Gauge,
+    organizations_behind: Gauge,
     messages: Family<Labels, Counter>,
     key_fetches: Family<Label, Counter>,
     oauth_exchanges: Family<Label, Counter>,
@@ -47,6 +51,9 @@ impl Default for Metrics {
             deliveries_claimed: Counter::default(),
             deliveries_running: Gauge::default(),
             events: Counter::default(),
+            queue: Family::default(),
+            queue_age: Gauge::default(),
+            organizations_behind: Gauge::default(),
             messages: Family::default(),
             key_fetches: Family::default(),
             oauth_exchanges: Family::default(),
@@ -69,6 +76,17 @@ impl Metrics {
         registry.register("deliveries_claimed", "Webhook deliveries taken on", self.deliveries_claimed.clone());
         registry.register("deliveries_running", "Attempts under way", self.deliveries_running.clone());
         registry.register("events_fanned_out", "Events for which deliveries were made", self.events.clone());
+        registry.register("queue_deliveries", "Deliveries in the queue, of all workers", self.queue.clone());
+        registry.register(
+            "queue_age_seconds",
+            "For how long the oldest one could be delivered",
+            self.queue_age.clone(),
+        );
+        registry.register(
+            "organizations_behind",
+            "Organizations with events that were not fanned out yet",
+            self.organizations_behind.clone(),
+        );
         registry.register("messages", "E-mail, by kind and how it ended", self.messages.clone());
         registry.register("key_fetches", "Fetches of identity providers' keys", self.key_fetches.clone());
         registry.register("oauth_exchanges", "Exchanges of sign-in codes", self.oauth_exchanges.clone());
@@ -76,6 +94,15 @@ impl Metrics {
         registry.register("database_connects", "Connections made to the database", self.database_connects.clone());
         registry.register("database_errors", "Statements without an answer", self.database_errors.clone());
         registry.register("database_up", "Whether the database answered the last time", self.database_up.clone());
+    }
+
+    /// What crm.webhook_queue() tells.
+    pub fn queue(&self, told: &Value) {
+        for state in ["due", "delayed", "backlog"] {
+            self.queue.get_or_create(&[("state", state.into())]).set(told[state].as_i64().unwrap_or(0));
+        }
+        self.queue_age.set(told["oldest_due_seconds"].as_f64().unwrap_or(0.0) as i64);
+        self.organizations_behind.set(told["organizations_behind"].as_i64().unwrap_or(0));
     }
 
     pub fn delivery(&self, outcome: &str) {

@@ -21,7 +21,7 @@ use crate::deliver::{Delivery, Limits, Outcome, attempt};
 use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::repeat::{Backoff, Stop};
-use endpoint::{Admission, Endpoints};
+use endpoint::{Admission, Endpoints, Sizes};
 
 /// Events that one call of crm.fan_out_events takes, and how often it is called in a row.
 const FAN_OUT: i32 = 1000;
@@ -70,7 +70,10 @@ impl Courier {
             guard,
             metrics,
             slots: Arc::new(Semaphore::new(settings.concurrency)),
-            endpoints: Endpoints::new(settings.endpoint_concurrency),
+            endpoints: Endpoints::new(Sizes {
+                webhook: settings.endpoint_concurrency,
+                organization: settings.organization_concurrency,
+            }),
             settings,
             starved: AtomicBool::new(false),
             tasks: TaskTracker::new(),
@@ -133,12 +136,20 @@ impl Courier {
     }
 
     async fn claim(&self, room: usize) -> Result<Vec<Delivery>, Error> {
+        let passed_over = self.endpoints.pass_over();
+        let (organizations, webhooks): (Vec<_>, Vec<_>) =
+            passed_over.into_iter().map(|key| (key.organization, key.webhook)).unzip();
         let rows = self
             .claims
             .query(
                 "select org_id, id, attempt, webhook_id, event_id, event_type, url, headers, body
-                 from crm.claim_webhook_deliveries($1, pg_catalog.make_interval(secs => $2))",
-                &[(&(room as i32), Type::INT4), (&self.settings.lease.as_secs_f64(), Type::FLOAT8)],
+                 from crm.claim_webhook_deliveries($1, pg_catalog.make_interval(secs => $2), $3, $4)",
+                &[
+                    (&(room as i32), Type::INT4),
+                    (&self.settings.lease.as_secs_f64(), Type::FLOAT8),
+                    (&organizations, Type::UUID_ARRAY),
+                    (&webhooks, Type::UUID_ARRAY),
+                ],
             )
             .await?;
         Ok(rows.iter().map(delivery).collect::<Result<_, _>>()?)
@@ -146,18 +157,19 @@ impl Courier {
 
     async fn handle(self: Arc<Self>, delivery: Delivery, claimed: Instant) {
         let deadline = claimed + self.settings.lease;
-        match self.endpoints.admit(delivery.webhook_id, &self.stop).await {
+        match self.endpoints.admit(delivery.org_id, delivery.webhook_id, &self.stop).await {
             Admission::Refused(delay) => self.release(&delivery, delay, deadline).await,
-            Admission::Granted(place) => {
+            Admission::Granted(places) => {
                 let outcome = self.run(&delivery, deadline).await;
-                drop(place);
+                drop(places);
                 match outcome {
                     Some(outcome) => self.report(&delivery, &outcome, deadline).await,
                     None => self.release(&delivery, Duration::ZERO, deadline).await,
                 }
             }
         }
-        if self.starved.swap(false, Ordering::Relaxed) {
+        let has_room = self.endpoints.has_room_again(delivery.org_id, delivery.webhook_id);
+        if self.starved.swap(false, Ordering::Relaxed) || has_room {
             self.claims.wakes().events.notify_one();
         }
     }

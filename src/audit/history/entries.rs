@@ -69,12 +69,27 @@ const COLUMNS: &str = "id, created_at, action, entity, record_id, changed, befor
 
 /// The entries of the organization `$1` with this condition, in its order.
 pub fn find(organization: Uuid, condition: &str, arguments: Vec<DatumWithOid>) -> Result<Vec<Entry>> {
+    let (query, arguments) = of(organization, condition, arguments);
+    db::as_definer(|| db::select_once(&query, &arguments, |rows| rows.map(|row| read(&row)).collect()))
+}
+
+/// The same one after the other, where they may be more than should lie in memory.
+pub fn visit(
+    organization: Uuid,
+    condition: &str,
+    arguments: Vec<DatumWithOid>,
+    mut visit: impl FnMut(Entry) -> Result<()>,
+) -> Result<()> {
+    let (query, arguments) = of(organization, condition, arguments);
+    db::as_definer(|| db::visit(&query, &arguments, |row| visit(read(row)?)))
+}
+
+fn of<'a>(organization: Uuid, condition: &str, arguments: Vec<DatumWithOid<'a>>) -> (String, Vec<DatumWithOid<'a>>) {
     let query = format!(
         "select {COLUMNS} from crm.audit_log
          where org_id = $1 and action in ('insert', 'update', 'delete') and {condition}"
     );
-    let arguments: Vec<_> = std::iter::once(to_pg(organization).into()).chain(arguments).collect();
-    db::as_definer(|| db::select_once(&query, &arguments, |rows| rows.map(|row| read(&row)).collect()))
+    (query, std::iter::once(to_pg(organization).into()).chain(arguments).collect())
 }
 
 /// Where the entries of a transaction are.

@@ -139,7 +139,7 @@ fn sum(trigger: &PgTrigger) -> Result<()> {
             kind.write_sums,
             &arrays,
             &[organizations.into(), ids.into(), decimals.into()],
-            |rows| Ok(rows.first().get_one::<bool>()?),
+            |rows| rows.first().get_one::<bool>(),
         )?;
         if beyond == Some(true) { Err(CrmError::invalid("total", TOO_LARGE)) } else { Ok(()) }
     })

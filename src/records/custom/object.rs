@@ -28,6 +28,11 @@ impl Object {
         self.0.get(key).map(String::as_str)
     }
 
+    /// Bytes of the values.
+    pub fn size(&self) -> usize {
+        self.0.values().map(String::len).sum()
+    }
+
     pub fn to_text(&self) -> String {
         let members: Vec<_> =
             self.0.iter().map(|(key, value)| format!("{}:{value}", serde_json::Value::from(key.as_str()))).collect();

@@ -420,6 +420,55 @@ select tests.nobody();
 select is(tests.said('ann', 'select count(*) from crm.claim_webhook_deliveries()'), '42501 permission denied for function claim_webhook_deliveries', 'nor does an owner deliver');
 select is(tests.said('ann', 'select crm.fan_out_events()'), '42501 permission denied for function fan_out_events', 'nor hand over');
 
+-- A condition that cannot be evaluated, or not in time, is that webhook's alone.
+select tests.make('ann', 'plain', $$, '{lead.created}'$$), tests.make('ann', 'dated', $$, '{lead.created}', condition => '$.data.created_at.datetime() > "2020-01-01".datetime()'$$),
+    tests.make('ann', 'undated', $$, '{lead.created}', condition => '$.data.last_name.datetime() > "2020-01-01".datetime()'$$),
+    tests.make('ann', 'long', $$, '{lead.created}', condition => 'exists($.data.* ? (exists($.data.* ? (exists($.data.* ? (exists($.data.* ? (exists($.data.* ? (exists($.data.* ? (exists($.data.* ? (@ == "never"))))))))))))))'$$),
+    tests.make('bob', 'others', $$, '{lead.created}'$$, 'Borg');
+select tests.fan_out(), tests.claim(1000), tests.complete_all();
+select tests.change('a lead', 'sam', $$insert into crm.leads (last_name) values ('Condition')$$), tests.change('a lead of others', 'bob', $$insert into crm.leads (last_name) values ('Condition')$$, 'Borg');
+select clock_timestamp() as began \gset
+select tests.fan_out();
+select cmp_ok(clock_timestamp() - :'began', '<', interval '15 seconds', 'a condition that takes for ever is given up');
+select is(
+    (select string_agg(name, ' ' order by name) from tests.webhooks as w where name in ('plain', 'dated', 'undated', 'long', 'others') and exists (
+        select from crm.webhook_deliveries as d where d.webhook_id = w.id and d.event_type = 'lead.created'
+    )),
+    'dated others plain', 'the others get what they want, and what lacks what is asked for does not fit'
+);
+select is(
+    tests.said('ann', $$select string_agg(name || ': ' || disabled_reason, ', ') from crm.webhooks where not enabled and name in ('plain', 'dated', 'undated', 'long')$$),
+    'long: its condition cannot be evaluated: it takes too long', 'it is switched off, and its owner is told why'
+);
+delete from crm.webhooks where name in ('plain', 'dated', 'undated', 'long', 'others');
+select tests.fan_out(), tests.claim(1000), tests.complete_all();
+
+-- What stands between an ordered delivery and the next one in another's transaction.
+select tests.make('ann', 'rows', $$, '{lead.*}', ordered => true$$);
+insert into tests.ids values ('lane', gen_random_uuid());
+select tests.change('lane', 'sam', $$insert into crm.leads (id, last_name) values (tests.id('lane'), 'one')$$);
+select tests.fan_out();
+select is(tests.claim(), 'rows:lead.created', 'the first of a record is being sent');
+select tests.change('lane 2', 'sam', $$update crm.leads set last_name = 'two' where id = tests.id('lane')$$);
+select is(tests.fan_out(), 1, 'when the second is added');
+select is((select leased_until is not null from crm.webhook_deliveries where state = 'waiting'), true, 'it may not have been seen that the first one is done with');
+delete from crm.webhook_deliveries where state = 'pending';
+select is(tests.claim(), '', 'as if that had been reported just then');
+select tests.fan_out();
+select is(tests.claim(), 'rows:lead.updated', 'the second one goes with the next call');
+select tests.change('lane 3', 'sam', $$update crm.leads set last_name = 'three' where id = tests.id('lane')$$);
+select tests.change('lane 4', 'sam', $$update crm.leads set last_name = 'four' where id = tests.id('lane')$$);
+select is(tests.fan_out(), 2, 'of two that are added');
+select is((select array_agg(leased_until is not null order by id) from crm.webhook_deliveries where state = 'waiting'), '{t,f}', 'the second one waits for the first');
+update crm.webhook_deliveries set leased_until = leased_until - interval '2 minutes' where state = 'waiting';
+select tests.fan_out();
+select is((select array_agg(leased_until is not null order by id) from crm.webhook_deliveries where state = 'waiting'), '{f,f}', 'after a while it is known that nobody was reporting');
+select is(tests.complete_all(), 1::bigint, 'then the one that was sent is reported');
+select is(tests.claim(), 'rows:lead.updated', 'and the next one goes');
+select tests.complete_all(), tests.claim(), tests.complete_all();
+delete from crm.webhooks where name = 'rows';
+select tests.fan_out(), tests.claim(1000), tests.complete_all();
+
 -- A copy delivers nothing, and a plan without webhooks has none.
 select crm.unbind_deployment();
 select tests.change('copy', 'sam', $$insert into crm.tasks (title) values ('copy')$$);

@@ -29,7 +29,11 @@ fn a_database_is_all_that_must_be_said() {
     assert_eq!(settings.jobs, Job::ALL);
     assert_eq!(settings.listen, Some("127.0.0.1:9090".parse().unwrap()));
     assert_eq!(settings.poll_interval, Duration::from_secs(1));
-    assert_eq!((settings.deliveries.concurrency, settings.deliveries.endpoint_concurrency), (32, 4));
+    let deliveries = &settings.deliveries;
+    assert_eq!(
+        (deliveries.concurrency, deliveries.endpoint_concurrency, deliveries.organization_concurrency),
+        (128, 4, 32)
+    );
     assert_eq!(settings.deliveries.timeout, Duration::from_secs(15));
     assert!(!settings.network.allow_http && settings.network.allowed.is_empty());
     assert!(settings.mail.is_none());
