@@ -28,7 +28,7 @@ revoke all on function crm.changes_since(text, integer, text[]) from public;
 grant execute on function crm.changes_since(text, integer, text[]) to crm_app, crm_multi;
 
 comment on function crm.changes_since(text, integer, text[]) is
-$$What was changed in the active organization, in the order in which it was committed, of records that the caller may read (or could when they were deleted; all of them with audit.read): a feed that leaves nothing out. cursor: what the answer before gave; null for the beginning of history, now for what comes from here on. limit: 1 to 1000, about so many events. types: patterns as in crm.webhooks.events.
+$$What was changed in the active organization, in the order in which it was committed, of records that the caller may read (or could when they were deleted; all of them with audit.read): a feed that leaves nothing out. cursor: what the answer before gave; null for the beginning of history, now for what comes from here on. limit: 1 to 1000, about so many events. types: 1 to 50 patterns as in crm.webhooks.events, each of which one of crm.event_types() fits.
 Returns {events: [{id, type, schema_version, created_at, org_id, entity, record_id, actor, request_id, transaction_id, data, changed, previous}], cursor, more}: ask again with that cursor, at once while more is true. Also by GET; by POST it includes at once what was committed at the same time as something else.
 Errors: 22023 naming the argument; for a cursor whose next changes are older than history is kept, or that is of another history; 42501 without an active organization.$$;
 
@@ -118,8 +118,8 @@ revoke all on function crm.replay_webhook(uuid, uuid, timestamptz) from public;
 grant execute on function crm.replay_webhook(uuid, uuid, timestamptz) to crm_app;
 
 comment on function crm.replay_webhook(uuid, uuid, timestamptz) is
-$$Sends events to a webhook once more, with the ids that they had: the one with event_id; or all since a time that its events and condition fit, out of history; or, with neither, those that could not be delivered.
-Returns {replayed: how many}, or {from, until}: the places in history that are handed over, in batches. Errors: 42501 without the permission webhooks.update; 22023 for a webhook or an event that there is not; 23505 (HTTP 409) for a webhook that is disabled.$$;
+$$Sends events to a webhook once more, with the ids that they had: the one with event_id; or all since a time that its events and condition fit, out of history; or, with neither, those that could not be delivered. Only what fits its events, as they are now.
+Returns {replayed: how many}, or {from, until}: the places in history that are handed over, in batches. Errors: 42501 without the permission webhooks.update; 22023 for a webhook or an event that there is not, or an event that is not among the webhook's; 23505 (HTTP 409) for a webhook that is disabled.$$;
 
 create function crm.fan_out_events(batch integer default 1000)
     returns jsonb
@@ -180,6 +180,8 @@ create function crm.complete_webhook_delivery(
     volatile
     security definer
     set search_path = pg_catalog, pg_temp
+    -- Who erases somebody holds what is on its way: the deliveries of others are not to wait for their transaction.
+    set lock_timeout = '2s'
     parallel unsafe
     as 'MODULE_PATHNAME', 'complete_webhook_delivery_wrapper';
 
@@ -187,7 +189,7 @@ revoke all on function crm.complete_webhook_delivery(uuid, uuid, integer, intege
 grant execute on function crm.complete_webhook_delivery(uuid, uuid, integer, integer, integer, text) to crm_worker;
 
 comment on function crm.complete_webhook_delivery(uuid, uuid, integer, integer, integer, text) is
-$$For whoever delivers: the receiver answered 2xx. status: of HTTP; response: of which the first 1024 bytes are kept. Returns whether the delivery was still there.$$;
+$$For whoever delivers: the receiver answered 2xx. status: 200 to 299; response: of which the first 1024 bytes are kept. Returns whether the delivery was still there. Errors: 22023 naming the argument; 55P03, also of the next two: somebody holds it for the moment, say it again a little later.$$;
 
 create function crm.fail_webhook_delivery(
     org_id uuid,
@@ -204,6 +206,7 @@ create function crm.fail_webhook_delivery(
     volatile
     security definer
     set search_path = pg_catalog, pg_temp
+    set lock_timeout = '2s'
     parallel unsafe
     as 'MODULE_PATHNAME', 'fail_webhook_delivery_wrapper';
 
@@ -212,7 +215,7 @@ grant execute on function crm.fail_webhook_delivery(uuid, uuid, integer, integer
 
 comment on function crm.fail_webhook_delivery(uuid, uuid, integer, integer, integer, text, text, integer) is
 $$For whoever delivers: the receiver answered something else than 2xx (status), or nothing (error, in a few words). It is tried again after 5 seconds, 5 minutes, 30 minutes, 2, 5, 10, 14, 20 and 24 hours, up to a fifth later, and not before retry_after seconds (at most a day); then it is given up. 410 disables the webhook at once, five days without one delivery that arrives as well.
-Returns {outcome, next_attempt_at}: retry, failed (given up), disabled, or gone where somebody else has the delivery by now.$$;
+Returns {outcome, next_attempt_at}: retry, failed (given up), disabled, or gone where somebody else has the delivery by now. Errors: 22023 naming the argument.$$;
 
 create function crm.release_webhook_delivery(org_id uuid, id uuid, attempt integer, delay interval default '0')
     returns boolean
@@ -220,6 +223,7 @@ create function crm.release_webhook_delivery(org_id uuid, id uuid, attempt integ
     volatile
     security definer
     set search_path = pg_catalog, pg_temp
+    set lock_timeout = '2s'
     parallel unsafe
     as 'MODULE_PATHNAME', 'release_webhook_delivery_wrapper';
 
@@ -227,7 +231,7 @@ revoke all on function crm.release_webhook_delivery(uuid, uuid, integer, interva
 grant execute on function crm.release_webhook_delivery(uuid, uuid, integer, interval) to crm_worker;
 
 comment on function crm.release_webhook_delivery(uuid, uuid, integer, interval) is
-$$For whoever delivers: gives a delivery back that was not tried, to be claimed again after a while (at most 1 hour). Returns whether it was the caller's still.$$;
+$$For whoever delivers: gives a delivery back that was not tried, to be claimed again after a while (at most 1 hour). Returns whether it was the caller's still. Errors: 22023 naming the argument.$$;
 
 create function crm.maintain_webhooks(batch integer default 10000)
     returns jsonb
@@ -235,6 +239,7 @@ create function crm.maintain_webhooks(batch integer default 10000)
     volatile
     security definer
     set search_path = pg_catalog, pg_temp
+    set lock_timeout = '2s'
     parallel unsafe
     as 'MODULE_PATHNAME', 'maintain_webhooks_wrapper';
 
@@ -242,7 +247,7 @@ revoke all on function crm.maintain_webhooks(integer) from public;
 grant execute on function crm.maintain_webhooks(integer) to crm_worker, crm_admin;
 
 comment on function crm.maintain_webhooks(integer) is
-$$Removes attempts and deliveries that were given up when they are older than 30 days, at most so many of each (1 to 1000000). Call it every minute. Returns {attempts_removed, deliveries_removed, unblocked}.$$;
+$$Removes attempts and deliveries that were given up when they are older than 30 days, and integration_events that are older than 90 days, at most so many of each (1 to 1000000). Call it every minute. Returns {attempts_removed, deliveries_removed, integration_events_removed, unblocked}.$$;
 
 create function crm.webhook_queue()
     returns jsonb
@@ -275,7 +280,7 @@ revoke all on function crm_private.check_webhook() from public;
 grant execute on function crm_private.check_webhook() to crm_owner;
 
 comment on function crm_private.check_webhook() is
-$$Trigger _600_webhook: a webhook leads to a URL, names events that there are, and its condition is a predicate. Errors: 22023; 42501 for who may not read all that it tells.$$;
+$$Trigger _600_webhook: a webhook leads to a URL, names events and columns that there are, and its condition is a predicate; led elsewhere it forgets its headers. Errors: 22023; 42501 for who may not read all that it tells, nor, to lead it elsewhere, what it told so far.$$;
 
 create function crm_private.begin_webhook()
     returns trigger

@@ -1,5 +1,5 @@
--- integration_events: what other systems sent, and what came of it. Seen by administrators and managers; written by crm.ingest_event
--- and crm.retry_event alone.
+-- integration_events: what other systems sent, and what came of it. Written by crm.ingest_event and crm.retry_event alone; seen and
+-- deleted by administrators: a payload tells of a record to whoever may see that or not.
 -- Invariants: an event that has a key is there once; one that failed says why; payloads do not stand in history a second time.
 
 create table crm.integration_events (
@@ -40,19 +40,21 @@ create index integration_events_org_id_updated_at_id_idx on crm.integration_even
 create index integration_events_org_id_status_created_at_id_idx on crm.integration_events (org_id, status, created_at, id);
 create index integration_events_org_id_record_id_idx on crm.integration_events (org_id, record_id) where record_id is not null;
 
-select crm.enroll('crm.integration_events', array['payload secret'], array['manager read'], read_only => true);
+select crm.enroll('crm.integration_events', array['payload secret'], '{}', read_only => true);
+grant delete on crm.integration_events to crm_app, crm_multi;
 
--- Of the functions that write here.
+-- Those to create and update are of the functions that write here.
 insert into crm.permissions (resource, action, description)
 values
     ('integration_events', 'create', 'Send events that become records.'),
-    ('integration_events', 'update', 'Work again on events that failed.');
+    ('integration_events', 'update', 'Work again on events that failed.'),
+    ('integration_events', 'delete', 'Delete integration events.');
 
-comment on table crm.integration_events is 'What other systems sent, and what came of it. Written by crm.ingest_event and crm.retry_event.';
+comment on table crm.integration_events is 'What other systems sent, and what came of it. Written by crm.ingest_event and crm.retry_event; crm.maintain_webhooks removes those older than 90 days.';
 comment on column crm.integration_events.event_name is 'What happened: lead.captured.';
 comment on column crm.integration_events.event_key is 'By which the same event is known again when it is sent twice: the argument event_id, the header Idempotency-Key, or what the rule''s id_path finds. Empty: by none.';
 comment on column crm.integration_events.payload is 'What was sent, a JSON object of at most 256 kB. History does not repeat it.';
-comment on column crm.integration_events.status is 'received while it is worked on, then processed (it became the record), failed (error says why), or ignored (there is no rule for it). From failed and ignored crm.retry_event leads to any of the three.';
+comment on column crm.integration_events.status is 'received while it is worked on, then processed (it became the record), failed (error says why), or ignored (there is no rule for it). From failed and ignored crm.retry_event leads to any of the three, from failed the event when it is sent again.';
 comment on column crm.integration_events.error_code is 'Of one that failed, the SQLSTATE: 42501 without permission, 53400 at a limit of the plan, 22… and 23… for what it holds.';
 comment on column crm.integration_events.error is 'Of one that failed, why.';
 comment on column crm.integration_events.entity is 'The table of the record that it became, or was to become.';

@@ -1,5 +1,6 @@
 -- webhook_deliveries: events on their way to webhooks, and those that could not be delivered. What has arrived is removed:
--- webhook_attempts tells of it. Deliveries hold what is in history, so they are seen with webhooks.read and audit.read.
+-- webhook_attempts tells of it. Deliveries hold what is in history, and a receiver may send that back: so both are seen with
+-- webhooks.read and audit.read.
 -- Invariants: written by src/events/queue alone. A lease does not move a row in the queue, so that no index is written for it.
 
 create table crm.webhook_deliveries (
@@ -69,7 +70,7 @@ alter table crm.webhook_attempts enable row level security, force row level secu
 create policy webhook_deliveries_select_app on crm.webhook_deliveries for select to crm_app
     using (org_id = (select crm.all_scope_org_id('webhooks.read')) and org_id = (select crm.all_scope_org_id('audit.read')));
 create policy webhook_attempts_select_app on crm.webhook_attempts for select to crm_app
-    using (org_id = (select crm.all_scope_org_id('webhooks.read')));
+    using (org_id = (select crm.all_scope_org_id('webhooks.read')) and org_id = (select crm.all_scope_org_id('audit.read')));
 create policy webhook_deliveries_all_definer on crm.webhook_deliveries for all to crm_definer using (true) with check (true);
 create policy webhook_attempts_all_definer on crm.webhook_attempts for all to crm_definer using (true) with check (true);
 
@@ -95,7 +96,7 @@ comment on column crm.webhook_deliveries.last_status is 'What the receiver answe
 comment on column crm.webhook_deliveries.last_error is 'Why it failed last.';
 comment on column crm.webhook_deliveries.payload is 'What is sent: JSON.';
 
-comment on table crm.webhook_attempts is 'What was tried to deliver, and what became of it; kept for 30 days. Needs webhooks.read.';
+comment on table crm.webhook_attempts is 'What was tried to deliver, and what became of it; kept for 30 days. Needs webhooks.read and audit.read.';
 comment on column crm.webhook_attempts.org_id is 'The organization.';
 comment on column crm.webhook_attempts.id is 'UUID version 7.';
 comment on column crm.webhook_attempts.created_at is 'When it was reported.';
@@ -111,4 +112,4 @@ comment on column crm.webhook_attempts.outcome is 'delivered, or failed.';
 comment on column crm.webhook_attempts.status is 'What the receiver answered, as an HTTP status; empty where it did not.';
 comment on column crm.webhook_attempts.duration_ms is 'How long it took, in milliseconds.';
 comment on column crm.webhook_attempts.error is 'Why there was no answer.';
-comment on column crm.webhook_attempts.response is 'The first 1024 bytes of the answer.';
+comment on column crm.webhook_attempts.response is 'The first 1024 bytes of the answer, which may hold what was sent.';

@@ -1,5 +1,5 @@
 -- webhooks: who is told of which events. Made with crm.create_webhook, which tells the secret once; seen and changed by administrators.
--- Invariants: whoever makes one, or says where it leads, may read all that it tells (src/events/webhooks.rs); secrets and the values of
+-- Invariants: whoever makes one, or says where it leads, may read all that it tells (src/events/permitted.rs); secrets and the values of
 -- headers lie in crm_private, and nothing shows them but what is handed to whoever delivers.
 
 create table crm.webhooks (
@@ -122,11 +122,11 @@ grant select on crm_private.webhook_secrets, crm_private.webhook_states, crm_pri
 comment on table crm.webhooks is 'Who is told of which events, by HTTP. Made with create_webhook, which tells the secret once.';
 comment on column crm.webhooks.name is 'Unique within the organization.';
 comment on column crm.webhooks.description is 'For people.';
-comment on column crm.webhooks.url is 'https://…, where events are sent with POST. Without user name and password.';
-comment on column crm.webhooks.events is 'Which events: deal.won, deal.*, *.created or *, at most 50. event_types() tells which there are.';
-comment on column crm.webhooks.fields is 'Of updates, and what they mean, only those that change one of these columns. Empty: all.';
+comment on column crm.webhooks.url is 'https://…, where events are sent with POST. Without user name and password. Changing it takes the permissions to read what the webhook told so far and is about to tell; with another scheme, host or port the headers that are sent along are forgotten.';
+comment on column crm.webhooks.events is 'Which events: deal.won, deal.*, *.created or *, at most 50. each of which one of event_types() fits.';
+comment on column crm.webhooks.fields is 'Of updates, and what they mean, only those that change one of these columns, which a table that the events are of has (custom_fields: any custom field). Empty: all.';
 comment on column crm.webhooks.condition is 'Only events for which this SQL/JSON path is true, like $.data.amount > 1000; without like_regex and **. Of at most 1000 characters.';
-comment on column crm.webhooks.header_names is 'The headers that are sent along: see set_webhook_headers. Their values are not shown.';
+comment on column crm.webhooks.header_names is 'The headers that are sent along: see set_webhook_headers. Their values are not shown. Forgotten when url leads to another scheme, host or port.';
 comment on column crm.webhooks.enabled is 'Whether it gets events. Those of the meantime it gets with replay_webhook.';
 comment on column crm.webhooks.ordered is 'Whether the events of a record are sent one after the other, each when the one before it has arrived or was given up.';
 comment on column crm.webhooks.max_per_minute is 'How many are sent in a minute at most, 1 to 60000. Empty: as many as there are.';

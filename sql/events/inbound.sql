@@ -29,7 +29,7 @@ grant execute on function crm.ingest_event(text, jsonb, text) to crm_app;
 
 comment on function crm.ingest_event(text, jsonb, text) is
 $$Takes an event of another system, keeps it in integration_events, and makes a record of it as the rule for it in integration_rules says, with the caller's permissions; lead.captured becomes a lead without any rule. event_name: like lead.captured. payload: a JSON object of at most 256 kB. event_id: at most 255 characters, the same whenever the event is sent again; without it the header Idempotency-Key counts, then what the rule's id_path finds.
-Returns {id, event_name, status: processed, failed or ignored, duplicate, entity, record_id, error}. Sent again, an event answers what came of it the first time, with duplicate, and does nothing. What failed is kept for crm.retry_event; over HTTP it is answered like an error, with 422, without permission for the record 403, at a limit of the plan 402; its details are JSON and have id, event_name, status, duplicate, entity and record_id.
+Returns {id, event_name, status: processed, failed or ignored, duplicate, entity, record_id, error}. Sent again, an event answers what came of it the first time, with duplicate, and does nothing; but one that failed is tried again. What failed is also kept for crm.retry_event; over HTTP it is answered like an error, with 422, without permission for the record 403, at a limit of the plan 402; its details are JSON and have id, event_name, status, duplicate, entity and record_id.
 Errors: 42501 without the permission integration_events.create, 54000 (HTTP 413) for a payload that is too large, 23514 (HTTP 422) for an argument that is wrong, and for another payload under an event_id that was used.$$;
 
 create function crm.receive_event(jsonb)

@@ -37,7 +37,8 @@ pub fn goes_on() -> bool {
     ERASING.get()
 }
 
-fn erasing<R>(run: impl FnOnce() -> R) -> R {
+/// Deletes something so that history tells that it went, and not what it was.
+pub fn erasing<R>(run: impl FnOnce() -> R) -> R {
     struct Before(bool);
     impl Drop for Before {
         fn drop(&mut self) {
@@ -71,9 +72,10 @@ fn erase_person(
     }
     // From here on nobody adds to the chain before this does: what they do waits for its place.
     locks::one_after_another(db::relation(c"crm", c"audit_transactions")?, organization);
+    let addresses = inbound::addresses(organization, &found.history)?;
     erasing(|| db::as_caller(|| found.delete(organization)))?;
+    erasing(|| inbound::forget(organization, &found.history, &addresses))?;
     found.add_deleted(organization)?;
-    erasing(|| inbound::forget(organization, &found.history))?;
     let past = past_of(holder, &permissions, &found)?;
     let transactions = empty(organization, &found.history, &past.transactions)?;
     queue::forget(organization, &found.history)?;

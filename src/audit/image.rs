@@ -21,7 +21,7 @@ use crate::db::{self, catalog};
 use crate::error::{CrmError, Result};
 
 /// What the database keeps by itself in every row: that it changed is no change.
-const STAMPS: [&str; 3] = ["updated_at", "updated_by", "version"];
+pub const STAMPS: [&str; 3] = ["updated_at", "updated_by", "version"];
 
 /// A table whose rows are noted.
 pub struct Shape {

@@ -5,9 +5,9 @@
 mod append_only;
 mod chain;
 mod entry;
-mod erase;
+pub mod erase;
 pub mod history;
-mod image;
+pub mod image;
 pub mod keep;
 mod notes;
 mod origin;

@@ -18,6 +18,7 @@ use crate::db;
 use crate::error::{CrmError, Result};
 use crate::identity::platform;
 use crate::identity::principal::{from_pg, to_pg};
+use crate::records::custom::raw::RawJson;
 
 /// More are not told one by one.
 const PROBLEMS_MAX: usize = 20;
@@ -59,7 +60,7 @@ fn audit_checkpoint(org_id: Option<pgrx::Uuid>) -> Result<JsonB, ErrorReport> {
 #[pg_extern(sql = false)]
 fn verify_audit(
     org_id: Option<pgrx::Uuid>,
-    checkpoint: Option<JsonB>,
+    checkpoint: Option<RawJson>,
 ) -> Result<
     TableIterator<
         'static,
@@ -79,7 +80,7 @@ fn verify_audit(
     ErrorReport,
 > {
     let checkpoint = checkpoint
-        .map(|JsonB(value)| serde_json::from_value::<Checkpoint>(value))
+        .map(|checkpoint| checkpoint.parse::<Checkpoint>("checkpoint"))
         .transpose()
         .map_err(|_| CrmError::invalid("checkpoint", "must be what crm.audit_checkpoint() gave"))?;
     let named = org_id.map(from_pg).or(checkpoint.as_ref().map(|checkpoint| checkpoint.org_id));

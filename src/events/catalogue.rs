@@ -5,8 +5,9 @@ use pgrx::prelude::*;
 
 use super::event::SCHEMA_VERSION;
 use super::kinds;
+use super::pattern::{self, Pattern};
 use crate::db;
-use crate::error::Result;
+use crate::error::{CrmError, Result};
 
 /// A table whose changes are events.
 pub struct Source {
@@ -16,11 +17,21 @@ pub struct Source {
     has_owner: bool,
     /// Otherwise it administers an organization.
     pub is_enrolled: bool,
+    pub columns: Vec<String>,
 }
 
 impl Source {
     pub fn noun(&self) -> String {
         kinds::noun(&self.entity)
+    }
+
+    fn types(&self) -> Vec<(String, String)> {
+        kinds::types(&self.entity, self.has_owner)
+    }
+
+    /// Whether one of these is of its events.
+    pub fn is_of(&self, patterns: &[Pattern]) -> bool {
+        self.types().iter().any(|(name, _)| pattern::is_named(patterns, name))
     }
 }
 
@@ -36,6 +47,10 @@ pub fn sources() -> Result<Vec<Source>> {
                  exists (
                      select from pg_catalog.pg_trigger as g
                      where g.tgrelid = c.oid and g.tgfoid = to_regprocedure('crm_private.guard()')
+                 ),
+                 array(
+                     select a.attname::text from pg_catalog.pg_attribute as a
+                     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
                  )
              from pg_catalog.pg_trigger as t
              join pg_catalog.pg_class as c on c.oid = t.tgrelid
@@ -47,10 +62,10 @@ pub fn sources() -> Result<Vec<Source>> {
             |rows| {
                 let mut sources = vec![];
                 for row in rows {
-                    if let (Some(entity), Some(resource), Some(has_owner), Some(is_enrolled)) =
-                        (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)
+                    if let (Some(entity), Some(resource), Some(has_owner), Some(is_enrolled), Some(columns)) =
+                        (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)
                     {
-                        sources.push(Source { entity, resource, has_owner, is_enrolled });
+                        sources.push(Source { entity, resource, has_owner, is_enrolled, columns });
                     }
                 }
                 Ok(sources)
@@ -61,6 +76,37 @@ pub fn sources() -> Result<Vec<Source>> {
 
 /// An event that no record has.
 pub const TEST: (&str, &str) = ("webhook.test", "Somebody tries a webhook with crm.test_webhook.");
+
+/// So many patterns one list may have.
+const PATTERNS_MAX: usize = 50;
+
+/// The events that somebody names, each of which can come to be.
+pub fn named(field: &str, names: Vec<Option<String>>, sources: &[Source]) -> Result<Vec<Pattern>> {
+    let names = names.into_iter().collect::<Option<Vec<_>>>();
+    let names = names.ok_or_else(|| CrmError::invalid(field, "must not hold null"))?;
+    if names.is_empty() || names.len() > PATTERNS_MAX {
+        return Err(CrmError::invalid(field, format!("must be 1 to {PATTERNS_MAX} patterns like deal.won")));
+    }
+    let patterns = pattern::parse_all(&names).map_err(|problem| CrmError::invalid(field, problem))?;
+    match names.iter().zip(&patterns).find(|(_, pattern)| !is_there(pattern, sources)) {
+        Some((name, pattern)) => Err(CrmError::Unknown {
+            field: field.into(),
+            problem: match pattern.noun() {
+                Some(noun) if sources.iter().all(|source| source.noun() != noun) => {
+                    format!("there are no events of {noun}")
+                }
+                _ => format!("there is no event that \"{name}\" fits"),
+            },
+            hint: "crm.event_types() tells which there are.".into(),
+        }),
+        None => Ok(patterns),
+    }
+}
+
+fn is_there(pattern: &Pattern, sources: &[Source]) -> bool {
+    let one = std::slice::from_ref(pattern);
+    pattern::is_named(one, TEST.0) || sources.iter().any(|source| source.is_of(one))
+}
 
 #[pg_extern(sql = false)]
 fn event_types() -> Result<
@@ -73,7 +119,7 @@ fn event_types() -> Result<
     let mut types: Vec<_> = sources()?
         .into_iter()
         .flat_map(|source| {
-            let types = kinds::types(&source.entity, source.has_owner);
+            let types = source.types();
             types.into_iter().map(move |(name, meaning)| (name, source.entity.clone(), SCHEMA_VERSION, meaning))
         })
         .collect();

@@ -5,11 +5,12 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use uuid::Uuid;
 
+use super::catalogue;
 use super::cursor::Cursor;
 use super::event;
 use super::feed::{self, Pace, Page, Placed};
 use super::kinds;
-use super::pattern::{self, Pattern};
+use super::pattern::Pattern;
 use super::picture::{self, Pictures};
 use super::readable::Readable;
 use crate::audit::history::sight;
@@ -41,9 +42,11 @@ fn changes_since(
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(CrmError::invalid("limit", format!("must be between 1 and {LIMIT_MAX}")).into());
     }
-    let types: Vec<_> = types.map_or_else(|| vec!["*".into()], |types| types.into_iter().flatten().collect());
-    let types = pattern::parse_all(&types).map_err(|problem| CrmError::invalid("types", problem))?;
     let (_, holder, permissions) = sight::active()?;
+    let types = match types {
+        Some(types) => catalogue::named("types", types, &catalogue::sources()?)?,
+        None => vec![Pattern::ALL],
+    };
     let organization = holder.organization();
     collect_late(organization)?;
     let read = || match cursor {

@@ -13,6 +13,7 @@ pub mod inbound;
 mod jsonpath;
 mod kinds;
 mod pattern;
+mod permitted;
 mod picture;
 pub mod queue;
 mod readable;

@@ -11,6 +11,8 @@ pub struct Pattern {
 const LONGEST: usize = 63;
 
 impl Pattern {
+    pub const ALL: Self = Self { noun: None, name: None };
+
     pub fn parse(text: &str) -> Result<Self, Cow<'static, str>> {
         let (noun, name) = match text.split_once('.') {
             Some(parts) => parts,
@@ -40,6 +42,12 @@ pub fn parse_all(texts: &[String]) -> Result<Vec<Pattern>, Cow<'static, str>> {
     texts.iter().map(|text| Pattern::parse(text)).collect()
 }
 
+/// Whether a type like `deal.won` is among these.
+pub fn is_named(patterns: &[Pattern], kind: &str) -> bool {
+    let parts = kind.split_once('.');
+    parts.is_some_and(|(noun, name)| patterns.iter().any(|pattern| pattern.matches(noun, name)))
+}
+
 fn is_word(word: &str) -> bool {
     let is_name = word.len() <= LONGEST
         && word.starts_with(|first: char| first.is_ascii_lowercase())
@@ -61,8 +69,15 @@ mod tests {
         assert!(matches("deal.*", "deal", "won") && !matches("deal.*", "lead", "won"));
         assert!(matches("*.created", "lead", "created") && !matches("*.created", "lead", "deleted"));
         assert!(matches("deal.won", "deal", "won") && !matches("deal.won", "deal", "lost"));
+        let patterns = parse_all(&["task.*".into(), "deal.won".into()]).unwrap();
+        assert!(is_named(&patterns, "deal.won") && !is_named(&patterns, "deal.lost") && !is_named(&patterns, "deal"));
         assert_eq!(Pattern::parse("deal.*").unwrap().noun(), Some("deal"));
         assert_eq!(Pattern::parse("*.created").unwrap().noun(), None);
+    }
+
+    #[test]
+    fn all_is_an_asterisk() {
+        assert_eq!(Pattern::parse("*"), Ok(Pattern::ALL));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::cursor::Cursor;
 use super::event::{self, SCHEMA_VERSION};
 use super::feed::{self, Placed};
 use super::kinds;
+use super::pattern;
 use super::picture;
 use super::queue::{self, Delivery, Turn};
 use super::webhooks::own;
@@ -88,25 +89,58 @@ fn replay_webhook(
         (Some(_), Some(_)) => return Err(CrmError::invalid("since", "give event_id or since, not both").into()),
         (Some(event), None) => one(organization, webhook, event)?,
         (None, Some(since)) => all_since(organization, webhook, since)?,
-        (None, None) => json!({ "replayed": again(organization, webhook, None)? }),
+        (None, None) => {
+            let kinds = failed(organization, webhook, None)?;
+            let fitting = fitting(organization, webhook, kinds)?;
+            json!({ "replayed": again(organization, webhook, None, fitting)? })
+        }
     };
     Ok(JsonB(answer))
 }
 
+/// The types of what was given up.
+fn failed(organization: Uuid, webhook: Uuid, event: Option<pgrx::Uuid>) -> Result<Vec<String>> {
+    db::write(
+        "select array_agg(distinct event_type) from crm.webhook_deliveries
+         where org_id = $1 and webhook_id = $2 and state = 'failed' and ($3 is null or event_id = $3)",
+        &[to_pg(organization).into(), to_pg(webhook).into(), event.into()],
+        |rows| Ok(rows.first().get_one::<Vec<String>>()?.unwrap_or_default()),
+    )
+}
+
+/// Those of them that the webhook wants by now: its events may have been others, and so may those who could say where it leads.
+fn fitting(organization: Uuid, webhook: Uuid, kinds: Vec<String>) -> Result<Vec<String>> {
+    let wanted = db::write(
+        "select events from crm.webhooks where org_id = $1 and id = $2",
+        &[to_pg(organization).into(), to_pg(webhook).into()],
+        |rows| Ok(rows.first().get_one::<Vec<String>>()?.unwrap_or_default()),
+    )?;
+    let wanted = pattern::parse_all(&wanted).map_err(|problem| CrmError::invalid("events", problem))?;
+    // A test tells nothing.
+    Ok(kinds.into_iter().filter(|kind| kind == TEST.0 || pattern::is_named(&wanted, kind)).collect())
+}
+
 /// What had failed for good is tried from the beginning.
-fn again(organization: Uuid, webhook: Uuid, event: Option<pgrx::Uuid>) -> Result<usize> {
+fn again(organization: Uuid, webhook: Uuid, event: Option<pgrx::Uuid>, kinds: Vec<String>) -> Result<usize> {
     db::execute(
         "update crm.webhook_deliveries
          set state = 'pending', run_at = clock_timestamp(), attempts = 0, lane = null
-         where org_id = $1 and webhook_id = $2 and state = 'failed' and ($3 is null or event_id = $3) returning 1",
-        &[to_pg(organization).into(), to_pg(webhook).into(), event.into()],
+         where org_id = $1 and webhook_id = $2 and state = 'failed' and ($3 is null or event_id = $3)
+             and event_type = any ($4) returning 1",
+        &[to_pg(organization).into(), to_pg(webhook).into(), event.into(), kinds.into()],
     )
 }
 
 fn one(organization: Uuid, webhook: Uuid, event: pgrx::Uuid) -> Result<Value> {
-    let replayed = again(organization, webhook, Some(event))?;
-    if replayed > 0 {
-        return Ok(json!({ "replayed": replayed }));
+    let check = |kind: &str| {
+        let is_wanted = !fitting(organization, webhook, vec![kind.to_owned()])?.is_empty();
+        let problem = format!("is a {kind}, which is not among the webhook's events");
+        if is_wanted { Ok(()) } else { Err(CrmError::invalid("event_id", problem)) }
+    };
+    let failed = failed(organization, webhook, Some(event))?;
+    failed.iter().try_for_each(|kind| check(kind))?;
+    if !failed.is_empty() {
+        return Ok(json!({ "replayed": again(organization, webhook, Some(event), failed)? }));
     }
     let unknown = || CrmError::invalid("event_id", "there is no such event in the log of this webhook's deliveries");
     let entry = db::write(
@@ -119,6 +153,7 @@ fn one(organization: Uuid, webhook: Uuid, event: pgrx::Uuid) -> Result<Value> {
         },
     )?;
     let (entry, kind) = entry.ok_or_else(unknown)?;
+    check(&kind)?;
     queue::hold_reader(organization, "for share")?;
     let found = entries::find(organization, "id = $2", vec![entry.into()])?;
     let gone = || CrmError::invalid("event_id", "history does not have this event any more");

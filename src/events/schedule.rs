@@ -13,7 +13,7 @@ const SPREAD: f64 = 0.2;
 /// In how many seconds the next attempt is, after so many; `None` when it was the last. `chance` is between 0 and 1;
 /// `asked`: how long the receiver wants to be left alone (Retry-After).
 pub fn pause(attempts: i32, chance: f64, asked: Option<i64>) -> Option<f64> {
-    let pause = *PAUSES.get(usize::try_from(attempts - 1).ok()?)?;
+    let pause = *PAUSES.get(usize::try_from(attempts).ok()?.checked_sub(1)?)?;
     let pause = pause.max(asked.unwrap_or(0).clamp(0, LONGEST));
     Some(pause as f64 * (1.0 + SPREAD * chance.clamp(0.0, 1.0)))
 }
@@ -28,6 +28,8 @@ mod tests {
         assert_eq!(pauses, [5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0]);
         assert_eq!(pause(10, 0.0, None), None);
         assert_eq!(pause(0, 0.0, None), None);
+        assert_eq!(pause(i32::MIN, 0.0, Some(i64::MIN)), None);
+        assert_eq!(pause(i32::MAX, 0.0, Some(i64::MAX)), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Webhooks: who is told of which events. Made, tried and given new secrets by functions; changed and deleted like other records.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pgrx::AllocatedByPostgres;
 use pgrx::JsonB;
@@ -8,28 +8,28 @@ use pgrx::heap_tuple::PgHeapTuple;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::{Value, json};
-use url::Url;
+use url::{Origin, Url};
 use uuid::Uuid;
 
-use super::catalogue;
+use super::catalogue::{self, Source};
 use super::feed;
 use super::jsonpath;
-use super::pattern::{self, Pattern};
+use super::pattern::Pattern;
+use super::permitted;
 use super::secrets;
-use crate::access::grants::Scope;
-use crate::access::permissions::{Holder, Permissions, of};
 use crate::access::policy;
-use crate::audit::history::sight;
+use crate::audit::image::STAMPS;
 use crate::db::{self, savepoint};
 use crate::error::{CrmError, Result};
 use crate::identity::answer::{self, given};
-use crate::identity::principal::{Principal, from_pg, to_pg};
+use crate::identity::principal::{from_pg, to_pg};
+use crate::records::custom::raw::RawJson;
 use crate::records::row::{self, Images, Row, Rows};
 use crate::schema::is_restore;
 
 const URL_MAX: usize = 2000;
 const CONDITION_MAX: usize = 1000;
-const EVENTS_MAX: usize = 50;
+const PER_MINUTE_MAX: i32 = 60_000;
 
 /// So long secrets of before sign along, unless something else is asked for; in seconds.
 const OVERLAP: i32 = 86_400;
@@ -43,15 +43,13 @@ fn create_webhook(
     events: Option<Vec<Option<String>>>,
     fields: Option<Vec<Option<String>>>,
     condition: Option<&str>,
-    headers: Option<JsonB>,
+    headers: Option<RawJson>,
     ordered: Option<bool>,
     max_per_minute: Option<i32>,
 ) -> Result<JsonB, ErrorReport> {
     answer::needs_post("create_webhook")?;
     let (holder, _) = policy::require_to_write("webhooks.create")?;
-    let headers = headers.map(|JsonB(headers)| secrets::checked_headers(&headers)).transpose()?.unwrap_or_default();
-    let list = |list: Option<Vec<Option<String>>>| list.unwrap_or_default().into_iter().flatten().collect::<Vec<_>>();
-    let events = events.map_or_else(|| vec!["*".to_owned()], |events| list(Some(events)));
+    let headers = headers.map(|headers| headers_of(&headers)).transpose()?.unwrap_or_default();
     let organization = holder.organization();
     let made = db::as_owner_of(c"crm", c"webhooks", || {
         db::execute_returning::<JsonB>(
@@ -62,8 +60,8 @@ fn create_webhook(
                 to_pg(organization).into(),
                 given("name", name)?.into(),
                 given("url", url)?.into(),
-                events.into(),
-                list(fields).into(),
+                events.unwrap_or_else(|| vec![Some("*".to_owned())]).into(),
+                fields.unwrap_or_default().into(),
                 condition.into(),
                 headers.keys().cloned().collect::<Vec<_>>().into(),
                 ordered.into(),
@@ -77,6 +75,10 @@ fn create_webhook(
     webhook["secret"] = secrets::renew(organization, id, 0.0)?.into();
     answer::no_store();
     Ok(JsonB(webhook))
+}
+
+fn headers_of(headers: &RawJson) -> Result<BTreeMap<String, String>> {
+    secrets::checked_headers(&headers.parse("headers")?)
 }
 
 fn id_in(webhook: &Value) -> Result<Uuid> {
@@ -117,9 +119,9 @@ fn rotate_webhook_secret(webhook_id: Option<pgrx::Uuid>, overlap_seconds: Option
 }
 
 #[pg_extern(sql = false)]
-fn set_webhook_headers(webhook_id: Option<pgrx::Uuid>, headers: Option<JsonB>) -> Result<JsonB, ErrorReport> {
+fn set_webhook_headers(webhook_id: Option<pgrx::Uuid>, headers: Option<RawJson>) -> Result<JsonB, ErrorReport> {
     answer::needs_post("set_webhook_headers")?;
-    let headers = secrets::checked_headers(&given("headers", headers)?.0)?;
+    let headers = headers_of(&given("headers", headers)?)?;
     let (organization, webhook) = own(webhook_id)?;
     secrets::store_headers(organization, webhook, &headers)?;
     let names: Vec<_> = headers.keys().cloned().collect();
@@ -170,14 +172,24 @@ fn checked(trigger: &PgTrigger) -> Result<Row> {
     {
         check_condition(&condition)?;
     }
-    if has_changed("fields") {
-        check_fields(&new.get::<Vec<String>>("fields")?.unwrap_or_default())?;
+    if has_changed("max_per_minute") {
+        check_pace(new.get::<i32>("max_per_minute")?)?;
     }
     // Whoever says where events go, or which, could have them come to themselves.
     if ["events", "url", "fields", "condition"].iter().any(|column| has_changed(column))
         || has_changed("enabled") && new.get::<bool>("enabled")? == Some(true)
     {
-        check_events(&new.get::<Vec<String>>("events")?.unwrap_or_default(), new.get::<pgrx::Uuid>("org_id")?)?;
+        let sources = catalogue::sources()?;
+        let patterns = catalogue::named("events", list(&new, "events")?, &sources)?;
+        if has_changed("fields") || has_changed("events") {
+            check_fields(list(&new, "fields")?, &patterns, &sources)?;
+        }
+        permitted::check(&new, old.as_ref(), &patterns, &sources)?;
+    }
+    if let Some(old) = &old
+        && origin(&new)? != origin(old)?
+    {
+        forget_headers(&mut new)?;
     }
     if let Some(old) = &old
         && new.differs("enabled", old)
@@ -241,66 +253,51 @@ fn check_condition(condition: &str) -> Result<()> {
     }
 }
 
-fn check_fields(fields: &[String]) -> Result<()> {
-    match fields.iter().find(|field| field.len() > 63 || field.is_empty()) {
-        Some(_) => Err(CrmError::invalid("fields", "must be names of columns")),
-        None => Ok(()),
-    }
+/// Also what a client can put into a list, and nobody else can do anything with.
+pub fn list(row: &Row, column: &str) -> Result<Vec<Option<String>>> {
+    Ok(row.get::<Vec<Option<String>>>(column)?.unwrap_or_default())
 }
 
-fn check_events(events: &[String], organization: Option<pgrx::Uuid>) -> Result<()> {
-    if events.is_empty() || events.len() > EVENTS_MAX {
-        return Err(CrmError::invalid("events", format!("must be 1 to {EVENTS_MAX} patterns like deal.won")));
-    }
-    let patterns = pattern::parse_all(events).map_err(|problem| CrmError::invalid("events", problem))?;
-    let needed = needed(&patterns)?;
-    // Who needs no identity may all; of others the policies see to it that it is their organization.
-    let holder = Principal::current()
-        .zip(organization)
-        .and_then(|(principal, organization)| Holder::of(&principal, from_pg(organization)));
-    holder.map_or(Ok(()), |holder| check_permitted(&needed, &*of(holder)?))
-}
-
-/// The permissions to read all that the events tell: who gets them need not have any.
-fn needed(patterns: &[Pattern]) -> Result<BTreeSet<String>> {
-    let sources = catalogue::sources()?;
-    let mut needed = BTreeSet::new();
-    for pattern in patterns {
-        let wanted: Vec<_> =
-            sources.iter().filter(|source| pattern.noun().is_none_or(|noun| source.noun() == noun)).collect();
-        if wanted.is_empty() {
-            let noun = pattern.noun().unwrap_or_default();
-            return Err(CrmError::Unknown {
-                field: "events".into(),
-                problem: format!("there are no events of {noun}"),
-                hint: "crm.event_types() tells which there are.".into(),
-            });
+fn check_pace(per_minute: Option<i32>) -> Result<()> {
+    match per_minute {
+        Some(pace) if !(1..=PER_MINUTE_MAX).contains(&pace) => {
+            Err(CrmError::invalid("max_per_minute", format!("must be between 1 and {PER_MINUTE_MAX}")))
         }
-        needed.extend(wanted.into_iter().map(|source| {
-            if source.is_enrolled && source.entity != PERSONAL {
-                format!("{}.read", source.resource)
-            } else {
-                HISTORY.to_owned()
-            }
-        }));
+        _ => Ok(()),
     }
-    Ok(needed)
 }
 
-/// Everybody sees their own alone; all of them are seen in history only.
-const PERSONAL: &str = "notifications";
-const HISTORY: &str = "audit.read";
-
-fn check_permitted(needed: &BTreeSet<String>, permissions: &Permissions) -> Result<()> {
-    if sight::reads_all_history(permissions) {
-        return Ok(());
-    }
-    match needed.iter().find(|permission| permissions.scope(permission) != Some(Scope::All)) {
-        Some(permission) => Err(CrmError::forbidden(format!(
-            "you lack {permission} for all records, which these events tell of: name only events that you may know"
-        ))),
+/// An update of what the events are of has to be able to change each of these.
+fn check_fields(fields: Vec<Option<String>>, patterns: &[Pattern], sources: &[Source]) -> Result<()> {
+    let problem = |problem: String| Err(CrmError::invalid("fields", problem));
+    let Some(fields) = fields.into_iter().collect::<Option<Vec<_>>>() else {
+        return problem("must not hold null".into());
+    };
+    let of_events = sources.iter().filter(|source| source.is_of(patterns));
+    let columns: BTreeSet<_> = of_events.flat_map(|source| &source.columns).map(String::as_str).collect();
+    let is_told = |field: &str| columns.contains(field) && !STAMPS.contains(&field);
+    match fields.iter().find(|field| !is_told(field)) {
+        Some(field) => {
+            let shown: String = field.chars().filter(|c| !c.is_control()).take(63).collect();
+            problem(format!(
+                "no update of what these events are of changes a column \"{shown}\" (custom fields are all in custom_fields)"
+            ))
+        }
         None => Ok(()),
     }
+}
+
+/// Where it leads: scheme, host and port.
+fn origin(row: &Row) -> Result<Option<Origin>> {
+    Ok(row.get::<String>("url")?.and_then(|url| Url::parse(&url).ok()).map(|url| url.origin()))
+}
+
+/// They were told for the receiver of before; who leads the webhook elsewhere need not know them.
+fn forget_headers(webhook: &mut Row) -> Result<()> {
+    if let (Some(organization), Some(id)) = (webhook.get::<pgrx::Uuid>("org_id")?, webhook.get::<pgrx::Uuid>("id")?) {
+        secrets::store_headers(from_pg(organization), from_pg(id), &BTreeMap::new())?;
+    }
+    webhook.set("header_names", Some(Vec::<String>::new()))
 }
 
 #[pg_trigger(sql = false)]

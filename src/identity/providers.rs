@@ -18,6 +18,7 @@ use super::settings::Settings;
 use crate::access::roles::OWNER;
 use crate::db;
 use crate::error::{CrmError, Result};
+use crate::records::custom::raw::RawJson;
 use crate::records::row::{self, Row, Rows};
 use crate::text;
 
@@ -246,8 +247,8 @@ fn providers_to_fetch(
 }
 
 #[pg_extern(sql = false)]
-fn store_provider_keys(provider: Option<&str>, jwks: Option<JsonB>) -> Result<bool, ErrorReport> {
-    let JsonB(jwks) = given("jwks", jwks)?;
+fn store_provider_keys(provider: Option<&str>, jwks: Option<RawJson>) -> Result<bool, ErrorReport> {
+    let jwks: Value = given("jwks", jwks)?.parse("jwks")?;
     let keys = KeySet::parse(&jwks).map_err(|problem| CrmError::invalid("jwks", problem))?.to_json();
     let stored = db::write(
         "update crm_private.identity_providers as p

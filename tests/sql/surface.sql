@@ -285,9 +285,13 @@ select set_eq(
       where p.pronamespace in ('crm'::regnamespace, 'crm_private'::regnamespace) and cardinality(p.proconfig) > 1$$,
     $$values
         ('crm.fan_out_events(integer)', '{enable_seqscan=off,jit=off}'::text[]),
+        ('crm.complete_webhook_delivery(uuid,uuid,integer,integer,integer,text)', '{lock_timeout=2s}'),
+        ('crm.fail_webhook_delivery(uuid,uuid,integer,integer,integer,text,text,integer)', '{lock_timeout=2s}'),
+        ('crm.release_webhook_delivery(uuid,uuid,integer,interval)', '{lock_timeout=2s}'),
+        ('crm.maintain_webhooks(integer)', '{lock_timeout=2s}'),
         ('crm.claim_webhook_deliveries(integer,interval,uuid[],uuid[])', '{enable_seqscan=off,enable_bitmapscan=off,jit=off}'),
         ('crm.webhook_queue()', '{enable_seqscan=off,enable_bitmapscan=off,jit=off}')$$,
-    'these set something else, and only how their queries are planned'
+    'these set something else: how their queries are planned, and for how long they wait'
 );
 select is_empty(
     $$select p.oid::regprocedure
@@ -332,7 +336,7 @@ insert into tests.enrolled values
     ('daily_metrics', 'read only', false, null),
     ('estimate_items', 'part', true, 'estimates'),
     ('estimates', 'record', true, null),
-    ('integration_events', 'read only', true, null),
+    ('integration_events', 'only deleted', true, null),
     ('integration_rules', 'unowned', true, null),
     ('invoice_items', 'part', true, 'invoices'),
     ('invoices', 'record', true, null),
@@ -520,6 +524,7 @@ select set_eq(
       select 'crm.' || target, grantee, case
               when kind like 'read only%' or grantee = 'crm_backup' then 'select'
               when kind = 'made by a function' then 'select, update, delete'
+              when kind = 'only deleted' then 'select, delete'
               else 'select, insert, update, delete'
           end
       from tests.enrolled cross join unnest('{crm_app,crm_backup,crm_multi}'::text[]) as grantee

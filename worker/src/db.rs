@@ -54,7 +54,7 @@ impl From<tokio_postgres::Error> for Error {
         let Some(refusal) = error.as_db_error() else { return Self::lost(describe(&error)) };
         let code = refusal.code().code();
         // Connection exceptions, no resources, shutting down, not yet up; and what only a moment later succeeds.
-        let passing = ["08", "53", "57P", "40"].iter().any(|class| code.starts_with(class));
+        let passing = ["08", "53", "57P", "40", "55P03"].iter().any(|class| code.starts_with(class));
         // Never the detail: it may show a row.
         Self { lost: passing, code: Some(code.into()), message: refusal.message().into() }
     }

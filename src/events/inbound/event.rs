@@ -1,7 +1,5 @@
 //! Events as they are kept. Nobody has rights to write them: here that is done in the place of the table's owner.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use pgrx::datum::DatumWithOid;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -40,7 +38,7 @@ pub enum Outcome {
 
 const COLUMNS: &str = "id, event_name, payload, status, entity, record_id, error";
 
-fn as_owner<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
+pub fn as_owner<R>(run: impl FnOnce() -> Result<R>) -> Result<R> {
     db::as_owner_of(c"crm", c"integration_events", run)
 }
 
@@ -151,20 +149,6 @@ pub fn note(organization: Uuid, id: Uuid, outcome: &Outcome) -> Result<()> {
                 reason.map(|reason| reason.code.as_str()).into(),
                 reason.map(|reason| reason.message.as_str()).into(),
             ],
-        )
-    })?;
-    Ok(())
-}
-
-/// Events that became one of these records go: what they say of a person stands in no history.
-pub fn forget(organization: Uuid, records: &BTreeMap<String, BTreeSet<Uuid>>) -> Result<()> {
-    let pairs = records.iter().flat_map(|(entity, ids)| ids.iter().map(|id| (entity.clone(), to_pg(*id))));
-    let (entities, ids): (Vec<_>, Vec<_>) = pairs.unzip();
-    as_owner(|| {
-        db::execute(
-            "delete from crm.integration_events as e using unnest($2, $3) as r (entity, record_id)
-             where e.org_id = $1 and e.record_id = r.record_id and e.entity = r.entity",
-            &[to_pg(organization).into(), entities.into(), ids.into()],
         )
     })?;
     Ok(())

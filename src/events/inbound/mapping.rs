@@ -1,12 +1,15 @@
 //! What a rule takes from a payload: which column gets its value from where. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::records::custom::object::{Object, items};
+use crate::records::tags;
 
 const COLUMNS_MAX: usize = 100;
 const SOURCES_MAX: usize = 5;
 const PATH_MAX: usize = 300;
+/// As many as a list of text takes.
+const ENTRIES_MAX: usize = 100;
 
 /// Columns, each with where its value may come from.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,16 +65,38 @@ impl Mapping {
         })
     }
 
-    /// By what the paths lead to, in JSON.
-    pub fn values(&self, found: &HashMap<String, String>) -> Values {
-        let value = |sources: &Vec<Source>| {
+    /// By what the paths lead to.
+    pub fn values(&self, found: &Found, is_list: impl Fn(&str) -> bool) -> Values {
+        let value = |column: &str, sources: &Vec<Source>| {
             sources.iter().enumerate().find_map(|(at, source)| match source {
-                Source::Path(path) => found.get(path).filter(|json| is_something(json)).map(Value::of),
+                Source::Path(path) => {
+                    let several = found.get(path)?;
+                    let json = if is_list(column) { list(several, column) } else { several.first().cloned() };
+                    json.filter(|json| is_something(json)).map(Value::of)
+                }
                 Source::Constant(json) => Some(Value { json: json.clone(), is_stopgap: at > 0 }),
             })
         };
-        self.0.iter().filter_map(|(column, sources)| Some((column.clone(), value(sources)?))).collect()
+        self.0.iter().filter_map(|(column, sources)| Some((column.clone(), value(column, sources)?))).collect()
     }
+}
+
+/// What each path leads to, in JSON, in the payload's order.
+pub type Found = HashMap<String, Vec<String>>;
+
+/// All that a path leads to, of lists what stands in them; one value alone as it is.
+fn list(several: &[String], column: &str) -> Option<String> {
+    if let [] | [_] = several {
+        return several.first().cloned();
+    }
+    let mut entries: Vec<&str> = several.iter().flat_map(|json| items(json).unwrap_or_else(|| vec![json])).collect();
+    entries.retain(|json| is_something(json));
+    if column == tags::COLUMN {
+        let mut seen = HashSet::new();
+        entries.retain(|json| seen.insert(*json));
+    }
+    entries.truncate(ENTRIES_MAX);
+    (!entries.is_empty()).then(|| format!("[{}]", entries.join(",")))
 }
 
 fn sources(json: &str) -> Result<Vec<Source>, String> {
@@ -132,13 +157,27 @@ pub fn fit(json: &str, kind: Kind) -> Result<String, &'static str> {
     }
 }
 
+/// Why values do not pass a check of these columns, of which the event gives some.
+pub fn unfit(checked: &[String], given: &BTreeSet<String>) -> String {
+    let columns = checked.join(", ");
+    match (checked, checked.iter().any(|column| given.contains(column))) {
+        ([_], false) => format!("{columns}: is missing"),
+        (_, false) => format!("{columns}: at least one of them is needed"),
+        ([_], true) => format!("{columns}: this value is not allowed"),
+        (_, true) => format!("{columns}: these values do not fit together"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn values(mapping: &str, found: &[(&str, &str)]) -> Vec<(String, String, bool)> {
-        let found = found.iter().map(|(path, json)| ((*path).to_owned(), (*json).to_owned())).collect();
-        let values = Mapping::parse(mapping).unwrap().values(&found);
+        let mut several = Found::new();
+        for (path, json) in found {
+            several.entry((*path).to_owned()).or_default().push((*json).to_owned());
+        }
+        let values = Mapping::parse(mapping).unwrap().values(&several, |column| ["tags", "aliases"].contains(&column));
         values.into_iter().map(|(column, value)| (column, value.json, value.is_stopgap)).collect()
     }
 
@@ -163,6 +202,23 @@ mod tests {
         assert_eq!(name(&[("$.last", "null"), ("$.name", r#""B""#)]), Some((r#""B""#.into(), false)));
         assert_eq!(name(&[("$.last", r#"" ""#)]), Some((r#""unknown""#.into(), true)));
         assert_eq!(values(r#"{"last_name": ["$.last", "$.name"]}"#, &[]), []);
+    }
+
+    #[test]
+    fn a_list_gets_all_that_its_path_leads_to_and_others_the_first() {
+        let value = |column: &str, found: &[&str]| {
+            let found: Vec<_> = found.iter().map(|json| ("$.a[*]", *json)).collect();
+            values(&format!(r#"{{"{column}": "$.a[*]"}}"#), &found).pop().map(|(_, json, _)| json)
+        };
+        let several = [r#""b""#, r#""a""#, "null", r#""b""#, r#"" ""#, r#"["c", "a"]"#];
+        assert_eq!(value("tags", &several).unwrap(), r#"["b","a","c"]"#);
+        assert_eq!(value("aliases", &several).unwrap(), r#"["b","a","b","c","a"]"#);
+        assert_eq!(value("title", &several).unwrap(), r#""b""#);
+        assert_eq!(value("tags", &[r#""a""#]).unwrap(), r#""a""#);
+        assert_eq!(value("tags", &["null", r#""""#]), None);
+        let many: Vec<_> = (0..150).map(|n| n.to_string()).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        assert_eq!(items(&value("tags", &many).unwrap()).unwrap(), many[..100]);
     }
 
     #[test]
@@ -194,6 +250,18 @@ mod tests {
         for bad in ["", "a", "1 + 1", " $.a", &format!("$.{}", "a".repeat(300))] {
             assert!(check_path(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_a_check_asks_for_is_told_in_words() {
+        let told = |checked: &[&str]| {
+            let checked: Vec<_> = checked.iter().map(|column| (*column).to_owned()).collect();
+            unfit(&checked, &BTreeSet::from(["email".to_owned()]))
+        };
+        assert_eq!(told(&["last_name"]), "last_name: is missing");
+        assert_eq!(told(&["last_name", "company"]), "last_name, company: at least one of them is needed");
+        assert_eq!(told(&["email"]), "email: this value is not allowed");
+        assert_eq!(told(&["email", "phone"]), "email, phone: these values do not fit together");
     }
 
     #[test]

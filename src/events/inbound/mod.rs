@@ -1,11 +1,14 @@
 //! Events that other systems send: kept as they came, and made into records by rules.
 
 mod event;
+mod forget;
 mod lead;
 mod mapping;
 mod rule;
 mod target;
 mod write;
+
+use std::collections::BTreeSet;
 
 use pgrx::JsonB;
 use pgrx::datum::TimestampWithTimeZone;
@@ -15,7 +18,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::access::policy;
-use crate::db::savepoint;
+use crate::db::savepoint::{self, Refused};
 use crate::edge::request::Headers;
 use crate::error::{CrmError, Result};
 use crate::gucs;
@@ -23,12 +26,16 @@ use crate::identity::answer::{self, given};
 use crate::identity::principal::{Principal, from_pg, to_pg};
 use crate::records::custom::raw::RawJson;
 use crate::text;
-pub use event::forget;
 use event::{Event, Outcome};
+pub use forget::{addresses, forget, remove_old};
 use rule::Rule;
 use target::Target;
 use write::Sender;
 
+/// The state of an event that became no record.
+const FAILED: &str = "failed";
+/// The SQLSTATE.
+const CHECK_FAILED: &str = "23514";
 const NAME_MAX: usize = 100;
 const KEY_MAX: usize = 255;
 /// Of the payload, in bytes, as PostgreSQL writes it.
@@ -72,14 +79,25 @@ fn take(sender: &Sender, name: &str, payload: &RawJson, event_id: Option<&str>) 
             let outcome = work_on(sender, id, payload, rule.as_ref())?;
             Ok(event::tell(id, name, &outcome))
         }
-        (None, Some(key)) => again(organization, name, &key, payload),
+        (None, Some(key)) => again(sender, name, &key, payload),
         (None, None) => Err(CrmError::internal("an event without a key was there already")),
     }
 }
 
-/// The event was sent before.
-fn again(organization: Uuid, name: &str, key: &str, payload: &RawJson) -> Result<Value> {
+/// The event was sent before. One that failed is tried again: who sends it until it is taken would think that it was.
+fn again(sender: &Sender, name: &str, key: &str, payload: &RawJson) -> Result<Value> {
+    let organization = sender.organization();
     match event::with_key(organization, name, key, payload)? {
+        Some((event, true)) if event.status == FAILED => {
+            // Others who send it again come one after the other.
+            match event::locked(organization, event.id)? {
+                Some(event) if event.status == FAILED => {
+                    let outcome = retry(sender, &event)?;
+                    Ok(event::tell(event.id, &event.name, &outcome))
+                }
+                now => Ok(event::tell_again(&now.unwrap_or(event), true)),
+            }
+        }
         Some((event, true)) => Ok(event::tell_again(&event, true)),
         Some((_, false)) => Err(CrmError::Unprocessable {
             field: "payload".into(),
@@ -155,15 +173,44 @@ fn header(look: impl FnOnce(&Headers) -> Option<String>) -> Option<String> {
     look(&Headers::parse(Some(&headers)))
 }
 
+/// To make an event a record: how far it came.
+#[derive(Default)]
+struct Attempt {
+    target: Option<Target>,
+    columns: BTreeSet<String>,
+}
+
+impl Attempt {
+    fn write(&mut self, sender: &Sender, rule: &Rule, payload: &RawJson) -> Result<Uuid> {
+        let target = self.target.insert(Target::named(&rule.entity)?);
+        let wanted = rule.wanted(payload, target)?;
+        self.columns = wanted.values.keys().cloned().collect();
+        write::write(sender, target, wanted)
+    }
+
+    /// PostgreSQL names a check that fails; who sent the event knows columns.
+    fn in_words(&self, mut reason: Refused) -> Result<Refused> {
+        if reason.code == CHECK_FAILED
+            && reason.detail.is_none()
+            && let Some(target) = &self.target
+            && let Some(checked) = target.checked_by(&reason.message)?
+        {
+            reason.message = mapping::unfit(&checked, &self.columns);
+        }
+        Ok(reason)
+    }
+}
+
 /// Makes it a record, or says why not.
 fn work_on(sender: &Sender, id: Uuid, payload: &RawJson, rule: Option<&Rule>) -> Result<Outcome> {
     let outcome = match rule {
         None => Outcome::Ignored,
         Some(rule) => {
             let entity = rule.entity.clone();
-            match savepoint::answered(|| write::write(sender, &Target::named(&entity)?, rule.wanted(payload)?))? {
+            let mut attempt = Attempt::default();
+            match savepoint::answered(|| attempt.write(sender, rule, payload))? {
                 Ok(record) => Outcome::Processed { entity, record },
-                Err(reason) => Outcome::Failed { entity, reason },
+                Err(reason) => Outcome::Failed { entity, reason: attempt.in_words(reason)? },
             }
         }
     };

@@ -1,6 +1,6 @@
 //! What an event becomes: the organization's own rule for it, or one that is built in.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
 use pgrx::AllocatedByPostgres;
 use pgrx::PgBuiltInOids;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::super::jsonpath;
 use super::lead;
-use super::mapping::{self, Mapping, Values};
+use super::mapping::{self, Found, Mapping, Values};
 use super::target::Target;
 use crate::db::{self, savepoint};
 use crate::error::{CrmError, Result};
@@ -70,17 +70,20 @@ pub fn rule_for(organization: Uuid, event_name: &str) -> Result<Option<Rule>> {
 
 impl Rule {
     /// What the payload says the record is to be.
-    pub fn wanted(&self, payload: &RawJson) -> Result<Wanted> {
+    pub fn wanted(&self, payload: &RawJson, target: &Target) -> Result<Wanted> {
+        let values = |mapping: &Mapping| {
+            let found = found(mapping.paths(), payload)?;
+            Ok::<_, CrmError>(mapping.values(&found, |column| target.is_list(column)))
+        };
         match &self.kind {
             Kind::Own { mapping, match_on } => {
-                let values = mapping.values(&found(mapping.paths(), payload)?);
+                let values = values(mapping)?;
                 let is_known = match_on.iter().all(|column| values.contains_key(column));
                 let match_on = if is_known { match_on.clone() } else { vec![] };
                 Ok(Wanted { values, match_on, only: None })
             }
             Kind::Lead => {
-                let mapping = lead::mapping();
-                let values = lead::complete(mapping.values(&found(mapping.paths(), payload)?));
+                let values = lead::complete(values(&lead::mapping())?);
                 let match_on = lead::match_on(&values);
                 let only = (!match_on.contains(&"external_id".to_owned())).then_some(lead::OPEN);
                 Ok(Wanted { values, match_on, only })
@@ -93,7 +96,7 @@ impl Rule {
         let Some(path) = &self.id_path else { return Ok(None) };
         // What a path cannot do with this payload is no id.
         let found = savepoint::answered(|| found([path.as_str()].into_iter(), payload))?;
-        let json = found.ok().and_then(|mut found| found.remove(path));
+        let json = found.ok().and_then(|mut found| found.remove(path)?.into_iter().next());
         Ok(json.and_then(|json| match json.as_bytes().first() {
             Some(b'"') => mapping::text_of(&json),
             Some(b'-' | b'0'..=b'9') => Some(json),
@@ -102,18 +105,29 @@ impl Rule {
     }
 }
 
-/// What the paths lead to in the payload, in JSON; of several things the first.
-fn found<'a>(paths: impl Iterator<Item = &'a str>, payload: &RawJson) -> Result<HashMap<String, String>> {
-    let paths: Vec<_> = paths.map(str::to_owned).collect();
+/// Of one path, before what is said twice is left out of lists.
+const FOUND_MAX: i64 = 1000;
+
+/// What the paths lead to in the payload.
+fn found<'a>(paths: impl Iterator<Item = &'a str>, payload: &RawJson) -> Result<Found> {
+    let paths: BTreeSet<_> = paths.map(str::to_owned).collect();
+    let paths: Vec<_> = paths.into_iter().collect();
     db::select(
-        "select path, pg_catalog.jsonb_path_query_first($1, path::pg_catalog.jsonpath, '{}', true)::text from unnest($2) as path",
-        &[PgBuiltInOids::JSONBOID, PgBuiltInOids::TEXTARRAYOID],
-        &[payload.clone().into(), paths.into()],
+        "select p.path, found.value::text
+         from unnest($2) as p (path)
+         cross join lateral (
+             select q.value, q.at
+             from pg_catalog.jsonb_path_query($1, p.path::pg_catalog.jsonpath, '{}', true) with ordinality as q (value, at)
+             limit $3
+         ) as found
+         order by p.path, found.at",
+        &[PgBuiltInOids::JSONBOID, PgBuiltInOids::TEXTARRAYOID, PgBuiltInOids::INT8OID],
+        &[payload.clone().into(), paths.into(), FOUND_MAX.into()],
         |rows| {
-            let mut found = HashMap::new();
+            let mut found = Found::new();
             for row in rows {
                 if let (Some(path), Some(json)) = (row.get::<String>(1)?, row.get::<String>(2)?) {
-                    found.insert(path, json);
+                    found.entry(path).or_default().push(json);
                 }
             }
             Ok(found)

@@ -39,6 +39,29 @@ impl Target {
         self.columns.get(column) == Some(&Kind::Single)
     }
 
+    pub fn is_list(&self, column: &str) -> bool {
+        self.columns.get(column) == Some(&Kind::List)
+    }
+
+    /// The columns of the check that a message names: in what words depends on the server's language.
+    pub fn checked_by(&self, message: &str) -> Result<Option<Vec<String>>> {
+        db::select(
+            "select array(
+                 select a.attname::text
+                 from unnest(c.conkey) with ordinality as k (attnum, at)
+                 join pg_catalog.pg_attribute as a on a.attrelid = c.conrelid and a.attnum = k.attnum
+                 order by k.at
+             )
+             from pg_catalog.pg_constraint as c
+             where c.conrelid = $1 and c.contype = 'c' and cardinality(c.conkey) > 0
+                 and pg_catalog.strpos($2, c.conname::text) > 0
+             order by pg_catalog.length(c.conname::text) desc limit 1",
+            &[PgBuiltInOids::OIDOID, PgBuiltInOids::TEXTOID],
+            &[self.subject.oid().into(), message.into()],
+            |rows| if rows.is_empty() { Ok(None) } else { rows.first().get_one::<Vec<String>>() },
+        )
+    }
+
     /// The values in the form that the columns take.
     pub fn fit(&self, values: Values) -> Result<Values> {
         let fitting = |(column, value): (String, Value)| {

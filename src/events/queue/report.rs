@@ -74,12 +74,12 @@ fn complete_webhook_delivery(
 ) -> Result<bool, ErrorReport> {
     let (organization, delivery) = (from_pg(given("org_id", org_id)?), from_pg(given("id", id)?));
     let report = Report {
-        status: Some(checked_status(given("status", status)?)?),
+        status: Some(arrived(given("status", status)?)?),
         duration_ms: checked_duration(duration_ms)?,
         response: response.map(shortened),
         error: None,
     };
-    let attempt = given("attempt", attempt)?;
+    let attempt = checked_attempt(attempt)?;
     // Also by one whose lease is over: it has arrived.
     let done = db::write_prepared(
         "delete from crm.webhook_deliveries where org_id = $1 and id = $2 and state <> 'failed'
@@ -109,6 +109,21 @@ fn checked_status(status: i32) -> Result<i32> {
         Ok(status)
     } else {
         Err(CrmError::invalid("status", "must be one of HTTP's: 100 to 599"))
+    }
+}
+
+fn arrived(status: i32) -> Result<i32> {
+    if (200..=299).contains(&status) {
+        Ok(status)
+    } else {
+        Err(CrmError::invalid("status", "must be 200 to 299: report any other with crm.fail_webhook_delivery"))
+    }
+}
+
+fn checked_attempt(attempt: Option<i32>) -> Result<i32> {
+    match given("attempt", attempt)? {
+        ..1 => Err(CrmError::invalid("attempt", "must be the one that was claimed, 1 or more")),
+        attempt => Ok(attempt),
     }
 }
 
@@ -149,7 +164,10 @@ fn fail_webhook_delivery(
         response: response.map(shortened),
         error: error.as_deref(),
     };
-    let attempt = given("attempt", attempt)?;
+    let attempt = checked_attempt(attempt)?;
+    if retry_after.is_some_and(|seconds| seconds < 0) {
+        return Err(CrmError::invalid("retry_after", "must not be negative").into());
+    }
     Ok(JsonB(failed(organization, delivery, attempt, &report, retry_after)?))
 }
 
@@ -248,7 +266,7 @@ fn release_webhook_delivery(
              run_at = case when $4 > interval '0' then clock_timestamp() + least($4, interval '1 hour') else run_at end
          where org_id = $1 and id = $2 and attempts = $3 and leased_until is not null returning 1",
         &[KEY[0], KEY[1], PgBuiltInOids::INT4OID, PgBuiltInOids::INTERVALOID],
-        &[given("org_id", org_id)?.into(), given("id", id)?.into(), given("attempt", attempt)?.into(), delay.into()],
+        &[given("org_id", org_id)?.into(), given("id", id)?.into(), checked_attempt(attempt)?.into(), delay.into()],
         |rows| Ok(rows.len()),
     )?;
     Ok(released > 0)

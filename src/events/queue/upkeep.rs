@@ -12,6 +12,7 @@ use super::lanes::unblock;
 use crate::audit::person::Records;
 use crate::db;
 use crate::error::{CrmError, Result};
+use crate::events::inbound;
 use crate::identity::answer;
 use crate::identity::principal::to_pg;
 
@@ -40,6 +41,8 @@ pub fn hold_reader(organization: Uuid, lock: &str) -> Result<()> {
 
 /// For how long attempts are kept, and what could not be delivered.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// For how long what other systems sent is.
+const INBOUND_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
 #[pg_extern(sql = false)]
 fn maintain_webhooks(batch: Option<i32>) -> Result<JsonB, ErrorReport> {
@@ -50,7 +53,13 @@ fn maintain_webhooks(batch: Option<i32>) -> Result<JsonB, ErrorReport> {
     }
     let attempts = remove_old("webhook_attempts", "true", batch)?;
     let deliveries = remove_old("webhook_deliveries", "state = 'failed'", batch)?;
-    Ok(JsonB(json!({ "attempts_removed": attempts, "deliveries_removed": deliveries, "unblocked": unblock()? })))
+    let integration_events = inbound::remove_old(least_id(INBOUND_KEPT), batch)?;
+    Ok(JsonB(json!({
+        "attempts_removed": attempts,
+        "deliveries_removed": deliveries,
+        "integration_events_removed": integration_events,
+        "unblocked": unblock()?,
+    })))
 }
 
 /// An id begins with the time: what is old enough is found by the key, organization by organization.
@@ -68,12 +77,12 @@ fn remove_old(table: &str, condition: &str, batch: i32) -> Result<usize> {
              ) as old
              where d.org_id = old.org_id and d.id = old.id returning 1"
         ),
-        &[batch.into(), to_pg(oldest_kept()).into()],
+        &[batch.into(), to_pg(least_id(KEPT)).into()],
     )
 }
 
-/// The least id of that time.
-fn oldest_kept() -> Uuid {
+/// The least id of what is as old as that.
+fn least_id(age: Duration) -> Uuid {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Builder::from_unix_timestamp_millis(now.saturating_sub(KEPT).as_millis() as u64, &[0; 10]).into_uuid()
+    Builder::from_unix_timestamp_millis(now.saturating_sub(age).as_millis() as u64, &[0; 10]).into_uuid()
 }

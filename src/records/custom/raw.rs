@@ -8,9 +8,21 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
 use pgrx::{FromDatum, IntoDatum, direct_function_call, direct_function_call_as_datum, pg_sys};
+use serde::de::DeserializeOwned;
+
+use crate::error::{CrmError, Result as CrmResult};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct RawJson(pub String);
+
+impl RawJson {
+    /// What it holds, for an argument that is no record of the client's. A jsonb may be nested deeper, and hold greater numbers,
+    /// than serde takes: pgrx's `JsonB` panics at those.
+    pub fn parse<T: DeserializeOwned>(&self, argument: &str) -> CrmResult<T> {
+        let problem = "is nested too deeply, holds too great a number, or has another form than this takes";
+        serde_json::from_str(&self.0).map_err(|_| CrmError::invalid(argument, problem))
+    }
+}
 
 impl FromDatum for RawJson {
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {

@@ -46,6 +46,8 @@ pub struct Spec {
     pub variants: &'static [&'static str],
     /// Of a table that only the database writes: the statement by which it gets a row.
     pub made: &'static str,
+    /// Of such a table: whether those who may delete its rows all the same.
+    pub deleted: bool,
     /// What of the full row is stored in another form, and what the database makes of it.
     pub stored: &'static str,
     /// The columns that the database keeps, with what a client would like to see there.
@@ -78,6 +80,7 @@ impl Spec {
         full: "{}",
         variants: &[],
         made: "",
+        deleted: false,
         stored: "{}",
         kept: "{}",
         change: "{}",

@@ -83,8 +83,16 @@ fn nobody_and_others_are_told_nothing() {
     anonymous("POST", "/rpc/changes_since").json(&json!({})).send().expect(401);
     assert_eq!(read(&other, others).0, Vec::<Value>::new());
     assert_eq!(other.post("/rpc/changes_since", &json!({ "cursor": start })).expect(400).code(), "22023");
-    for bad in [json!({ "cursor": "x" }), json!({ "limit": 0 }), json!({ "limit": 1001 }), json!({ "types": ["a b"] })]
-    {
+    for bad in [
+        json!({ "cursor": "x" }),
+        json!({ "limit": 0 }),
+        json!({ "limit": 1001 }),
+        json!({ "types": ["a b"] }),
+        json!({ "types": [] }),
+        json!({ "types": [null] }),
+        json!({ "types": ["deal.wonn"] }),
+        json!({ "types": vec!["*"; 51] }),
+    ] {
         user.post("/rpc/changes_since", &bad).expect(400);
     }
     let reader = Actor::member(&user.organization, "sales");

@@ -111,7 +111,7 @@ fn guesses(name: &str, schema: &Value) -> Vec<Value> {
     };
     match (schema["type"].as_str(), schema["format"].as_str()) {
         _ if ["events", "types"].contains(&name) => vec![json!(["contact.*"])],
-        _ if name == "fields" => vec![json!(["{slug}"])],
+        _ if name == "fields" => vec![json!(["last_name"])],
         _ if name == "headers" => vec![json!({ "X-Token": "{slug}" })],
         // What is of no such type would be refused before the function is asked.
         (Some("boolean"), _) => vec![json!(true)],

@@ -137,6 +137,13 @@ fn what_is_no_event_is_refused_with_422_and_what_is_too_large_with_413() {
     refused(&owner, raw(&key, "lead.captured").json(&large).send(), 413, "54000");
     refused(&owner, raw(&key, "lead").json(&json!({})).send(), 422, "PT422");
     refused(&owner, key.request("POST", "/rpc/receive_event").json(&json!({ "last_name": "x" })).send(), 422, "PT422");
+    for body in ["[]", r#"[{"last_name": "x"}]"#] {
+        refused(&owner, raw(&key, "lead.captured").body("application/json", body).send(), 422, "PT422");
+    }
+    // PostgREST's own answer.
+    for body in ["[1]", r#"[{"last_name": "x"}, {"email": "y"}]"#] {
+        refused(&owner, raw(&key, "lead.captured").body("application/json", body).send(), 400, "PGRST102");
+    }
     for body in ["", "{", "last_name=x"] {
         let answer = raw(&key, "lead.captured").body("application/json", body).send();
         assert!((400..500).contains(&answer.status), "{answer}");
@@ -160,6 +167,32 @@ fn an_event_that_is_sent_again_is_answered_like_the_first_time() {
     let refused = key.call("ingest_event", &other);
     assert_eq!((refused.status, refused.code()), (422, "PT422".into()), "{refused}");
     assert_eq!((events(&owner).len(), owner.count("leads")), (1, 1));
+}
+
+/// Who sends an event until it is taken learns each time that it was not.
+#[test]
+fn an_event_that_failed_and_is_sent_again_is_tried_again() {
+    let owner = Actor::register();
+    let (sender, key) = (Key::of(&owner, &["integration_events.create"]), Key::of(&owner, &SCOPES));
+    let body = json!({ "event_name": "lead.captured", "payload": { "last_name": "Once" }, "event_id": "evt-1" });
+    for _ in 0..2 {
+        let answer = sender.call("ingest_event", &body);
+        assert_eq!((answer.status, answer.code()), (403, "42501".into()), "{answer}");
+    }
+    let answers = at_once(|_| key.call("ingest_event", &body).expect(200).json());
+    assert!(answers.iter().all(|answer| answer["status"] == json!("processed")), "{answers:?}");
+    assert_eq!(answers.iter().filter(|answer| answer["duplicate"] == json!(false)).count(), 1, "{answers:?}");
+    let event = events(&owner).remove(0);
+    assert_eq!((&event["status"], &event["attempts"]), (&json!("processed"), &json!(3)));
+    assert_eq!((events(&owner).len(), owner.count("leads")), (1, 1));
+}
+
+#[test]
+fn what_a_record_lacks_is_told_in_words() {
+    let owner = Actor::register();
+    let answer = send(&Key::of(&owner, &SCOPES), &json!({ "title": "Nobody" }));
+    assert_eq!((answer.status, answer.code()), (422, "23514".into()), "{answer}");
+    assert_eq!(answer.json()["message"], json!("last_name, company: at least one of them is needed"));
 }
 
 #[test]
@@ -289,7 +322,7 @@ fn a_payload_keeps_all_its_digits() {
 }
 
 #[test]
-fn nobody_writes_events_past_the_functions() {
+fn nobody_writes_events_past_the_functions_but_administrators_delete_them() {
     let owner = Actor::register();
     let key = Key::of(&owner, &["*.*"]);
     send(&key, &json!({ "last_name": "x" })).expect(200);
@@ -297,11 +330,22 @@ fn nobody_writes_events_past_the_functions() {
     let attempts = [
         owner.post("/integration_events", &row),
         owner.patch("/integration_events?event_name=eq.lead.captured", &json!({ "status": "failed", "error": "x" })),
-        owner.delete("/integration_events?event_name=eq.lead.captured"),
         key.post("/integration_events", &row),
         key.patch("/integration_events?event_name=eq.lead.captured", &json!({ "payload": {} })),
-        key.delete("/integration_events?event_name=eq.lead.captured"),
+        Key::of(&owner, &SCOPES).delete("/integration_events?event_name=eq.lead.captured"),
+        Actor::member(&owner.organization, "manager").delete("/integration_events?event_name=eq.lead.captured"),
     ];
     all(attempts, |answer| forbidden("events", &answer));
     assert_eq!(events(&owner).len(), 1);
+    let event = text(&events(&owner)[0]["id"]);
+    assert_eq!(Actor::register().delete(&format!("/integration_events?id=eq.{event}")).expect(200).rows().len(), 0);
+    assert_eq!(
+        Actor::member(&owner.organization, "admin")
+            .delete(&format!("/integration_events?id=eq.{event}"))
+            .expect(200)
+            .rows()
+            .len(),
+        1
+    );
+    assert_eq!((events(&owner).len(), owner.count("leads")), (0, 1));
 }

@@ -190,10 +190,28 @@ fn a_receiver_that_stalls_holds_nobody_up() {
     quick.until_attempted(40);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     assert!(stalling.calls().len() <= 4, "{} at a time", stalling.calls().len());
-    assert!(worker.metric("crm_worker_deliveries_total{outcome=\"released\"}") >= Some(1.0), "{}", worker.log());
+    eventually("what waits too long is given back", || {
+        (worker.metric("crm_worker_deliveries_total{outcome=\"released\"}") >= Some(1.0)).then_some(())
+    });
     // What was given back counts as no attempt.
     let (_, leased, tried) = slow.queue();
     assert_eq!(leased, tried);
+}
+
+#[test]
+fn one_organization_does_not_take_all_that_a_worker_can_do() {
+    let _alone = alone();
+    let stalling = Receiver::plain(|_| Answer::new(200, "").after(Duration::from_secs(13)));
+    let receiver = Receiver::plain(|_| Answer::new(200, ""));
+    let (slow, quick) = (Subscriber::new(&stalling.url), Subscriber::new(&receiver.url));
+    let _worker = worker(&[("CONCURRENCY", "4"), ("ENDPOINT_CONCURRENCY", "4"), ("ORGANIZATION_CONCURRENCY", "2")]);
+    slow.make_contacts(30);
+    eventually("it stalls", || (stalling.calls().len() >= 2).then_some(()));
+    let began = Instant::now();
+    quick.make_contacts(10);
+    quick.until_attempted(10);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(stalling.calls().len(), 2);
 }
 
 #[test]

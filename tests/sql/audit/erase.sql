@@ -241,6 +241,32 @@ insert into tests.ids values ('captured', :'captured');
 select matches(tests.erase('ann', 'leads', 'captured'), '"leads": 1', 'a lead that was captured is erased');
 select is((select array_agg(event_key) from crm.integration_events), '{other}', 'with the event that it came from, and no other');
 select is(tests.told('leads', 'captured'), 0::bigint, 'nothing is left of it');
+select is_empty(
+    $$select 1 from crm.audit_log where entity = 'integration_events' and coalesce(before, after)::text ~ '"event_key":"captured"'$$, 'nor of the event''s id'
+);
+select is(tests.verified(), 'true {}', 'history is valid');
+
+-- What became no record names nobody but in what was sent.
+insert into tests.ids values ('reached', gen_random_uuid()), ('reached_email', gen_random_uuid());
+select tests.change('reached', 'ann', $$
+    insert into crm.contacts (id, last_name, email, phone) values (tests.id('reached'), 'Reached', 'old.address@example.com', '+1 650 253 0000');
+    update crm.contacts set email = 'reached@example.com' where id = tests.id('reached');
+    insert into crm.contact_emails (id, contact_id, email) values (tests.id('reached_email'), tests.id('reached'), 'further@example.com')
+$$);
+select tests.said('ann', format('select crm.ingest_event(''form.sent'', %L, %L)', payload, name))
+from (values
+    ('email', '{"who": {"mail": "Reached@Example.com"}}'), ('text', '{"text": "Hello,\nreached@example.com. Call me"}'), ('earlier', '{"a": [["old.address@example.com"]]}'),
+    ('further', '{"a": "<further@example.com>"}'), ('phone', '{"a": "call (650) 253-0000 or +1 (650) 253-0000"}'), ('number', '{"a": 16502530000}'), ('00', '{"a": "001 650 2530000"}'),
+    ('longer', '{"a": "un-reached@example.com", "b": "reached@example.com.au", "c": "reached@example.community", "d": "xreached@example.com"}'),
+    ('digits', '{"a": "+1 650 253 00001", "b": 916502530000}'), ('reached@example.com', '{"a": "nobody"}')
+) as event (name, payload) \g /dev/null
+select is((select count(*) from crm.integration_events where event_name = 'form.sent' and status = 'ignored'), 10::bigint, 'ten events became no record');
+select matches(tests.erase('ann', 'contacts', 'reached'), '"erased": .*"integration_events": 8', 'a contact is erased');
+select is(
+    (select array_agg(event_key order by event_key collate "C") from crm.integration_events where event_name = 'form.sent'), '{digits,longer}',
+    'with the events that name an address or a number they have or had, and no other'
+);
+select is((select count(*) from crm.integration_events where event_key = 'other'), 1::bigint, 'and not what became another''s record');
 select is(tests.verified(), 'true {}', 'history is valid');
 
 \ir leave_world.psql

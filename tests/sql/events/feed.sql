@@ -166,6 +166,11 @@ select is(tests.feed('ann', at_most => 10), rtrim(repeat('task.created ', 5)), '
 select is(tests.feed('ann'), '', 'and not beyond');
 select is(tests.feed('sam', '{deal.won}'), '', 'of types that are not wanted nothing is told');
 select is(tests.said('ann', $$select crm.changes_since(types => '{Deal}')$$), '22023 types: "Deal" is no event like deal.won, deal.*, *.created or *', 'what is no type is refused');
+select is(tests.said('ann', format('select crm.changes_since(types => %s)', types)), '22023 types: ' || problem, 'nor does anything fit ' || left(types, 50))
+from (values
+    ($$'{deal.wonn}'$$, 'there is no event that "deal.wonn" fits'), ($$'{*,*.qwerty}'$$, 'there is no event that "*.qwerty" fits'), ($$'{dael.won}'$$, 'there are no events of dael'),
+    ($$'{}'$$, 'must be 1 to 50 patterns like deal.won'), ($$array_fill('*'::text, '{51}')$$, 'must be 1 to 50 patterns like deal.won'), ($$'{*,null}'$$, 'must not hold null')
+) as cases (types, problem);
 select is(tests.said('ann', $$select crm.changes_since('x')$$), '22023 cursor: is none that changes_since has given', 'and what is no cursor');
 select is(tests.said('ann', $$select crm.changes_since(null, 0)$$), '22023 limit: must be between 1 and 1000', 'and no number of events');
 select is(

@@ -81,6 +81,9 @@ call tests.race(
     'Ada 1 of x processed 1', 'another event under the same id'
 );
 call tests.race(
+    tests.sends('a', null, 'x'), tests.sends('a', null, 'x'), 'ann', 'Acme', 'commit', 'waits', 'failed false', 'x failed 2', 'the same event twice, and it fails'
+);
+call tests.race(
     tests.sends('a', 'Ada', 'x'), tests.sends('b', 'Ada', 'y'), 'ann', 'Acme', 'commit', 'waits', 'processed false', 'Ada 2 of x processed 1, y processed 1',
     'two events about one person'
 );

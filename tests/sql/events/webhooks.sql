@@ -128,7 +128,35 @@ select is(tests.refused($$, condition => '$.data.name LIKE_REGEX "(a*)*b"'$$), '
 select is(tests.refused($$, condition => 'exists($.** ? (@ == 1))'$$), '22023 condition: ** is not available in paths', 'or very long');
 select is(tests.refused($$, headers => '{"Host": "x"}'$$), '22023 headers: "Host" is set by the sender', 'headers that are not the receiver''s to ask for');
 select is(tests.refused($$, headers => '{"X-A": "a\r\nHost: b"}'$$), '22023 headers: "X-A" must be a text of 1 to 2000 printable ASCII characters', 'nor two in one');
-select matches(tests.refused($$, max_per_minute => 0$$), '^23514 ', 'and none a minute');
+select is(tests.refused(format(', max_per_minute => %s', pace)), '22023 max_per_minute: must be between 1 and 60000', 'nor as many a minute: ' || pace)
+from unnest('{0,-1,60001}'::integer[]) as pace;
+select is(tests.refused($$, headers => (repeat('{"a":', 130) || '1' || repeat('}', 130))::jsonb$$), '22023 headers: is nested too deeply, holds too great a number, or has another form than this takes', 'headers one in the other');
+select is(tests.refused(arguments), '22023 events: must not hold null', 'no event is nothing: ' || arguments)
+from unnest(array[', array[null]::text[]', $$, '{*,null}'$$]) as arguments;
+select is(tests.refused($$, '{*}', '{stage_id,null}'$$), '22023 fields: must not hold null', 'nor a field');
+select is(tests.refused(format(', array[%L]', pattern)), format('22023 events: there is no event that "%s" fits', pattern), 'nothing comes to be a ' || pattern)
+from unnest('{deal.wonn,*.qwerty,task.won,organization.assigned}'::text[]) as pattern;
+select is(
+    tests.refused(format(', %L, array[%L]', events, field)),
+    format('22023 fields: no update of what these events are of changes a column "%s" (custom fields are all in custom_fields)', field), format('%s is no column of %s', field, events)
+)
+from (values ('{*}', 'nope'), ('{task.*}', 'stage_id'), ('{deal.won,task.*}', 'unit_price'), ('{deal.*}', 'updated_at'), ('{*}', '')) as cases (events, field);
+select matches(tests.refused(arguments, url), '^22023 ' || argument || ': ', argument || ' is checked')
+from (values ('url', '', ''), ('url', '', 'https://example.com/' || repeat('x', 2000)), ('condition', ', condition => repeat(''x'', 1001)', 'https://example.com')) as cases (argument, arguments, url);
+select matches(tests.said('ann', format('select crm.create_webhook(%s, %L)', name, 'https://example.com')), '^22023 name: ', 'so is the name: ' || name)
+from unnest(array['''''', 'null', 'repeat(''x'', 101)', 'E''a\nb''']) as name;
+select is(
+    tests.said('ann', format('update crm.webhooks set %s where id = %L returning id', change, tests.webhook('all'))), problem, 'nor is it changed to that: ' || change
+)
+from (values
+    ('events = array[null]::text[]', '22023 events: must not hold null'), ('events = ''{*,null}''', '22023 events: must not hold null'),
+    ('events = null', '22023 events: must be 1 to 50 patterns like deal.won'), ('events = ''{{deal.won},{deal.wonn}}''', '22023 events: there is no event that "deal.wonn" fits'),
+    ('fields = array[null]::text[]', '22023 fields: must not hold null'), ('max_per_minute = 0', '22023 max_per_minute: must be between 1 and 60000')
+) as cases (change, problem);
+select is(
+    tests.said('ann', format('select crm.set_webhook_headers(%L, (%L)::jsonb)', tests.webhook('all'), repeat('{"a":', 130) || '1' || repeat('}', 130))),
+    '22023 headers: is nested too deeply, holds too great a number, or has another form than this takes', 'nor to such headers'
+);
 
 -- From the event to the receiver ----------------------------------------------------------------------------------------
 
@@ -228,6 +256,7 @@ select is(tests.complete_all(), 0::bigint, 'nor is it reported twice');
 select is(tests.said('ann', $$select count(*) > 10 and bool_and(outcome = 'delivered' and status = 200 and duration_ms = 12 and response = 'ok' and attempt = 1) from crm.webhook_attempts$$), 'true', 'the log tells it');
 select is(tests.said('bob', $$select count(distinct org_id) from crm.webhook_attempts$$, 'Borg'), '1', 'to each their own');
 select is(tests.said('sam', $$select count(*) from crm.webhook_attempts$$), '0', 'to others nothing');
+select is(tests.said('mia', $$select count(*) from crm.webhook_attempts$$), '0', 'nor to a manager: what a receiver answers may hold records that are not hers to read');
 
 select tests.change('task', 'sam', $$insert into crm.tasks (id, title) values (tests.id('task'), 'Task')$$);
 select tests.fan_out();
@@ -257,6 +286,29 @@ $$;
 create function tests.is_about(answer text, seconds integer, description text) returns text language sql as $$
     select ok(answer like 'retry %' and split_part(answer, ' ', 2)::numeric between seconds - 2 and seconds * 1.2 + 2, description || ' (' || answer || ')')
 $$;
+create function tests.misreported(called text, arguments text) returns text language plpgsql as $$
+declare
+    statement text := (select format('select crm.%s_webhook_delivery(%L, %L, %s)', called, org_id, id, arguments) from tests.claimed limit 1);
+begin
+    perform tests.become_role('crm_worker');
+    execute statement;
+    perform tests.nobody();
+    return 'taken';
+exception when others then
+    perform tests.nobody();
+    return sqlstate || ' ' || sqlerrm;
+end
+$$;
+select is(tests.misreported(called, arguments), '22023 ' || problem, format('no report: %s(%s)', called, arguments))
+from (values
+    ('complete', '2, 404', 'status: must be 200 to 299: report any other with crm.fail_webhook_delivery'),
+    ('complete', '2, 301', 'status: must be 200 to 299: report any other with crm.fail_webhook_delivery'),
+    ('complete', '-2147483648, 200', 'attempt: must be the one that was claimed, 1 or more'),
+    ('fail', '-2147483648, 500, retry_after => -2147483648', 'attempt: must be the one that was claimed, 1 or more'),
+    ('fail', '0, 500', 'attempt: must be the one that was claimed, 1 or more'),
+    ('fail', '2, 500, retry_after => -1', 'retry_after: must not be negative'),
+    ('release', '0', 'attempt: must be the one that was claimed, 1 or more')
+) as cases (called, arguments, problem);
 -- The second attempt was spent above.
 select tests.is_about(tests.fail('500, 30, ''oops'''), 300, 'after the second attempt it waits five minutes');
 select is(tests.claim(), '', 'and is not claimed before');
@@ -494,5 +546,93 @@ select tests.fan_out();
 select is((select count(*) from crm.webhook_deliveries where record_id = tests.id('contact')), 1::bigint, 'a person is on the way to a webhook');
 select matches(tests.said('ann', format('select crm.erase_person(%L, %L)', 'contacts', tests.id('contact'))), '^{', 'and is erased');
 select is((select count(*) from crm.webhook_deliveries where record_id = tests.id('contact')), 0::bigint, 'so it is not sent');
+
+-- Who leads a webhook elsewhere -----------------------------------------------------------------------------------------
+
+update crm.organizations set plan = 'pro' where id = tests.org_id('Acme');
+insert into crm.roles (org_id, name, rank) select tests.org_id('Acme'), 'fitter', 10;
+insert into crm.role_permissions (org_id, role, permission, scope)
+select tests.org_id('Acme'), 'fitter', permission, 'all' from unnest('{webhooks.create,webhooks.read,webhooks.update,webhooks.delete}'::text[]) as permission;
+begin;
+select tests.hire('fay', 'Acme', 'fitter');
+commit;
+create function tests.fay(change text) returns text language sql as $$
+    select tests.said('fay', format('update crm.webhooks set %s where id = %L returning name', change, tests.webhook('led')))
+$$;
+create table tests.unread as select '42501 you lack deals.read for all records, which the webhook tells of so far, or is about to: who says where that goes must be allowed to read it' as answer;
+
+select is(tests.make('ann', 'led', $$, '{deal.*}', headers => '{"Authorization": "Bearer x"}'$$), 'made', 'ann has deals sent to her receiver');
+select tests.change('secret', 'sam', $$insert into crm.deals (name) values ('Secret')$$);
+select tests.fan_out();
+select is((select count(*) from crm.webhook_deliveries where webhook_id = tests.webhook('led')), 1::bigint, 'one is on its way');
+select is(tests.fay($$events = '{webhook.*}', url = 'https://fay.example'$$), (select answer from tests.unread), 'fay, who may not read deals, does not lead it to herself for other events');
+select is(tests.fay($$events = '{webhook.*}'$$), 'led', 'that it tells less she may say');
+create function tests.lies(as_state text) returns void language sql as $$
+    update crm.webhook_deliveries set state = as_state, run_at = case when as_state = 'pending' then now() end where webhook_id = tests.webhook('led')
+$$;
+create function tests.leads_it_while(as_state text) returns text language plpgsql as $$
+begin
+    perform tests.lies(as_state);
+    return tests.fay($change$url = 'https://fay.example'$change$);
+end
+$$;
+select is(tests.leads_it_while(as_state), (select answer from tests.unread), 'nor while a deal is ' || as_state)
+from unnest('{waiting,backlog,failed,pending}'::text[]) as as_state;
+select tests.make_due(), tests.claim(1000), tests.complete_all();
+select is(tests.fay($$url = 'https://example.com/led/elsewhere'$$), 'led', 'when all of it has arrived she may');
+select is((select header_names from crm.webhooks where id = tests.webhook('led')), '{authorization}', 'at the same receiver the headers stay');
+select is(tests.fay($$url = 'https://EXAMPLE.com:443/led'$$), 'led', 'however it is written');
+select is((select header_names from crm.webhooks where id = tests.webhook('led')), '{authorization}', 'it is the same');
+create function tests.headers() returns text language sql as $$
+    select w.header_names::text || s.headers::text from crm.webhooks as w join crm_private.webhook_states as s on s.webhook_id = w.id where w.id = tests.webhook('led')
+$$;
+select is(tests.fay($$url = 'https://fay.example'$$), 'led', 'she leads it to herself');
+select is(tests.headers(), '{}{}', 'another receiver is not told what the one before is to get');
+select tests.said('fay', format('select crm.test_webhook(%L)', tests.webhook('led')));
+select tests.claim();
+select is((select url || (headers ? 'authorization')::text from tests.claimed where event_type = 'webhook.test'), 'https://fay.examplefalse', 'nor with a test');
+select tests.complete_all();
+create table tests.told as select distinct event_id from crm.webhook_attempts where webhook_id = tests.webhook('led') and event_type = 'deal.created';
+select is(
+    tests.said('fay', format('select crm.replay_webhook(%L, %L)', tests.webhook('led'), (select event_id from tests.told))),
+    '22023 event_id: is a deal.created, which is not among the webhook''s events', 'what it told before is not sent there once more'
+);
+select is(tests.said('fay', format('select crm.replay_webhook(%L, since => %L)', tests.webhook('led'), now() - interval '1 day')) like '{"from"%', true, 'all that it wants is');
+select is((select count(*) from crm.webhook_deliveries where webhook_id = tests.webhook('led') and event_type not like 'webhook.%'), 0::bigint, 'which are no deals');
+select tests.fan_out(), tests.claim(1000), tests.complete_all();
+select is((select count(*) from tests.claimed where webhook_id = tests.webhook('led') and event_type like 'deal.%'), 0::bigint, 'nor later');
+
+-- What was given up goes only where it is wanted by now.
+select tests.said('ann', format('update crm.webhooks set events = %L where id = %L returning id', '{deal.*}', tests.webhook('led')));
+select tests.change('second secret', 'sam', $$insert into crm.deals (name) values ('Second secret')$$);
+select tests.fan_out(), tests.lies('failed');
+select tests.said('ann', format('update crm.webhooks set events = %L where id = %L returning id', '{webhook.*}', tests.webhook('led')));
+select is(
+    tests.said('ann', format('select crm.replay_webhook(%L, %L)', tests.webhook('led'), (select event_id from crm.webhook_deliveries where webhook_id = tests.webhook('led')))),
+    '22023 event_id: is a deal.created, which is not among the webhook''s events', 'nobody sends what was given up where it is not wanted any more'
+);
+select is(tests.said('ann', format('select crm.replay_webhook(%L)', tests.webhook('led'))), '{"replayed": 0}', 'nor all of it');
+select tests.said('ann', format('update crm.webhooks set events = %L where id = %L returning id', '{deal.*}', tests.webhook('led')));
+select is(tests.said('ann', format('select crm.replay_webhook(%L)', tests.webhook('led'))), '{"replayed": 1}', 'where it is, it goes');
+select tests.claim(1000), tests.complete_all();
+
+-- By whatever way it is led elsewhere.
+select tests.change('led', 'ann', format('update crm.webhooks set url = %L where id = %L', 'https://ann.example', tests.webhook('led')));
+select tests.said('ann', format('select crm.set_webhook_headers(%L, %L)', tests.webhook('led'), '{"x-key": "y"}'));
+select is(tests.headers(), '{x-key}{"x-key": "y"}', 'ann leads it back, and tells the headers');
+select tests.change('third secret', 'sam', $$insert into crm.deals (name) values ('Third secret')$$);
+select tests.fan_out();
+select tests.said('ann', format('update crm.webhooks set events = %L where id = %L returning id', '{webhook.*}', tests.webhook('led')));
+select is(
+    '42501 ' || (tests.said('fay', format('select crm.undo(%L)', tests.transaction('led')))::jsonb #>> '{entries,0,reason}'), (select answer from tests.unread),
+    'fay does not take that back while a deal is on its way'
+);
+select is(
+    tests.said('fay', format('select crm.restore_record(''webhooks'', %L, 1)', tests.webhook('led'))),
+    '42501 you lack deals.read for all records, which these events tell of: name only events that you may know', 'nor bring back what it was'
+);
+select is((select url from crm.webhooks where id = tests.webhook('led')), 'https://ann.example', 'it is where ann led it');
+select matches(tests.said('ann', format('select crm.undo(%L)', tests.transaction('led'))), '"reversed": 1', 'ann does');
+select is((select url from crm.webhooks where id = tests.webhook('led')) || tests.headers(), 'https://fay.example{}{}', 'without the headers');
 
 \ir ../audit/leave_world.psql

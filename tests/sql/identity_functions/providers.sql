@@ -91,6 +91,7 @@ from (values
     ('google', null, '22023 jwks: is missing', 'keys are given'), (null, tests.keys('rsa'), '22023 provider: is missing', 'and whose they are'),
     ('google', '{}', '22023 jwks: not a key set: an object with a list of keys is expected', 'as a key set'),
     ('google', '[]', '22023 jwks: not a key set: an object with a list of keys is expected', 'no list'),
+    ('google', (repeat('{"keys":', 130) || '1' || repeat('}', 130))::jsonb, '22023 jwks: is nested too deeply, holds too great a number, or has another form than this takes', 'not for ever'),
     ('google', '{"keys": [1]}', '22023 jwks: not a key set: every key is an object', 'of objects'),
     ('google', '{"keys": []}', '22023 jwks: no key of the set verifies signatures: RSA (2048 to 8192 bits), EC (P-256, P-384) or Ed25519 keys are expected',
         'one at least'),

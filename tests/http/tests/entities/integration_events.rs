@@ -4,5 +4,6 @@ pub const SPEC: Spec = Spec {
     table: "integration_events",
     made: "insert into crm.integration_events (org_id, event_name, event_key, payload)
         values ('{org}', 'shop.event', 'Key {n}', '{\"n\": {n}}')",
+    deleted: true,
     ..Spec::NOTHING
 };

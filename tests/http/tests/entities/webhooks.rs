@@ -154,11 +154,16 @@ fn an_owner_is_told_which_value_is_wrong() {
         ("events", json!(["unicorn.created"]), "events"),
         ("events", json!(["contact"]), "events"),
         ("events", json!(vec!["contact.created"; 51]), "events"),
+        ("events", json!([null]), "events: must not hold null"),
+        ("events", json!(["*", null]), "events: must not hold null"),
+        ("events", json!(["deal.wonn"]), "events: there is no event"),
         ("fields", json!([""]), "fields"),
+        ("fields", json!(["nope"]), "fields: no update"),
+        ("fields", json!([null]), "fields: must not hold null"),
         ("condition", json!("$.data.amount"), "condition"),
         ("condition", json!("$.data.name like_regex \"^(a+)+$\""), "condition"),
         ("condition", json!("nonsense ("), "condition"),
-        ("max_per_minute", json!(0), "webhooks_max_per_minute_check"),
+        ("max_per_minute", json!(0), "max_per_minute: must be between"),
         ("max_per_minute", json!("many"), "many"),
         ("description", json!("a\u{0}b"), r"\\u0000 cannot be converted to text"),
     ];
@@ -167,7 +172,8 @@ fn an_owner_is_told_which_value_is_wrong() {
         let fits = answer.status == 400 && answer.text().contains(word);
         if fits { Ok(()) } else { Err(format!("400 {word:?} expected: {answer}")) }
     });
-    all([json!({ "Host": "x" }), json!({ "X-A": "ü" }), json!({ "a b": "x" }), json!([])], |headers| {
+    let nested = (0..130).fold(json!(1), |inner, _| json!({ "a": inner }));
+    all([json!({ "Host": "x" }), json!({ "X-A": "ü" }), json!({ "a b": "x" }), json!([]), nested], |headers| {
         let set = user.post("/rpc/set_webhook_headers", &json!({ "webhook_id": made["id"], "headers": headers }));
         if (set.status, set.code().as_str()) == (400, "22023") { Ok(()) } else { Err(set.to_string()) }
     });
@@ -220,7 +226,7 @@ fn nobody_else_reaches_one() {
         }
     };
     calls(&stranger, 400);
-    for (role, seen) in [("manager", [1, 0, 1]), ("sales", [0; 3]), ("support", [0; 3]), ("read_only", [0; 3])] {
+    for (role, seen) in [("manager", [1, 0, 0]), ("sales", [0; 3]), ("support", [0; 3]), ("read_only", [0; 3])] {
         let member = Actor::member(&user.organization, role);
         let counts = tables.map(|table| member.get(&format!("/{table}")).expect(200).rows().len());
         assert_eq!(counts, seen, "{role}");
