@@ -35,6 +35,11 @@ pub fn id_of(entry: Uuid, name: &str) -> Uuid {
     Builder::from_custom_bytes(bytes).into_uuid()
 }
 
+/// Like deal.won.
+pub fn type_of(entry: &Entry, name: &str) -> String {
+    format!("{}.{name}", kinds::noun(&entry.entity))
+}
+
 /// An event's text. `columns`: of the entity, in its order, without secrets; `record`: the record after it, or before it was deleted.
 pub fn payload(entry: &Entry, organization: Uuid, name: &str, columns: &[&str], record: Option<&Object>) -> String {
     // Only the server can write its times.
@@ -49,7 +54,6 @@ fn payload_at(
     columns: &[&str],
     record: Option<&Object>,
 ) -> String {
-    let kind = format!("{}.{name}", kinds::noun(&entry.entity));
     let actor = json!({
         "user_id": entry.actor_id, "impersonator_id": entry.impersonator_id, "api_key_id": entry.api_key_id,
     });
@@ -57,7 +61,7 @@ fn payload_at(
     let changed: Vec<&str> = columns.iter().copied().filter(|column| has_changed(entry, column)).collect();
     let members = [
         ("id", json!(id_of(entry.id, name)).to_string()),
-        ("type", json!(kind).to_string()),
+        ("type", json!(type_of(entry, name)).to_string()),
         ("schema_version", SCHEMA_VERSION.to_string()),
         ("created_at", created_at.to_string()),
         ("org_id", json!(organization).to_string()),

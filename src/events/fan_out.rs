@@ -363,17 +363,7 @@ impl Reader {
                 Some(true) => Turn::MayWait,
                 Some(false) => Turn::Waits,
             };
-            Delivery {
-                webhook: webhook.id,
-                event: event::id_of(entry.id, wanted.name),
-                entry: Some(entry.id),
-                kind: format!("{}.{}", kinds::noun(&entry.entity), wanted.name),
-                entity: entry.entity.clone(),
-                record: entry.record_id,
-                ordered: webhook.ordered,
-                turn,
-                payload,
-            }
+            Delivery { ordered: webhook.ordered, turn, ..Delivery::of(entry, wanted.name, webhook.id, payload) }
         };
         Ok(told.into_iter().map(delivery).collect())
     }

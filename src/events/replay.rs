@@ -10,7 +10,6 @@ use super::catalogue::TEST;
 use super::cursor::Cursor;
 use super::event::{self, SCHEMA_VERSION};
 use super::feed::{self, Placed};
-use super::kinds;
 use super::pattern;
 use super::picture;
 use super::queue::{self, Delivery, Turn};
@@ -165,18 +164,7 @@ fn one(organization: Uuid, webhook: Uuid, event: pgrx::Uuid) -> Result<Value> {
     let pictures = db::at_latest(|| picture::pictures(organization, &[&placed], &mut subjects))?;
     let entry = &placed.entry;
     let payload = event::payload(entry, organization, name, &subject.told_columns(), pictures.get(&entry.id));
-    let delivery = Delivery {
-        webhook,
-        event: event::id_of(entry.id, name),
-        entry: Some(entry.id),
-        kind: format!("{}.{name}", kinds::noun(&entry.entity)),
-        entity: entry.entity.clone(),
-        record: entry.record_id,
-        ordered: false,
-        turn: Turn::Now,
-        payload,
-    };
-    queue::enqueue(organization, &[delivery])?;
+    queue::enqueue(organization, &[Delivery::of(entry, name, webhook, payload)])?;
     Ok(json!({ "replayed": 1 }))
 }
 

@@ -14,6 +14,8 @@ use pgrx::datum::{IntoDatum, TimestampWithTimeZone};
 use pgrx::pg_sys;
 use uuid::Uuid;
 
+use super::event;
+use crate::audit::history::entries::Entry;
 use crate::audit::transaction::Ids;
 use crate::db;
 use crate::db::append::Appender;
@@ -51,6 +53,23 @@ pub struct Delivery {
     pub ordered: bool,
     pub turn: Turn,
     pub payload: String,
+}
+
+impl Delivery {
+    /// Of an event that an entry of history means.
+    pub fn of(entry: &Entry, name: &str, webhook: Uuid, payload: String) -> Self {
+        Self {
+            webhook,
+            event: event::id_of(entry.id, name),
+            entry: Some(entry.id),
+            kind: event::type_of(entry, name),
+            entity: entry.entity.clone(),
+            record: entry.record_id,
+            ordered: false,
+            turn: Turn::Now,
+            payload,
+        }
+    }
 }
 
 const COLUMNS: [&str; 15] = [

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crm_http_tests::actor::{Actor, anonymous, id_of};
 use crm_http_tests::http::text;
 use crm_http_tests::issuer::as_role;
+use crm_http_tests::sql;
 use crm_http_tests::{admin, alone, unique};
 use postgres::fallible_iterator::FallibleIterator;
 use serde_json::{Value, json};
@@ -102,6 +103,30 @@ fn a_test_event_is_sent() {
         (claimed.len(), &claimed[0]["event_id"], &claimed[0]["event_type"]),
         (1, &event["event_id"], &json!("webhook.test"))
     );
+}
+
+#[test]
+fn a_lock_that_somebody_holds_keeps_their_own_organization_waiting_alone() {
+    let _alone = alone();
+    let (holder, other) = (Actor::register(), Actor::register());
+    for owner in [&holder, &other] {
+        make(owner, json!({ "events": ["contact.created"] }));
+    }
+    claim(holder.organization.id);
+    holder.insert("contacts", &json!({ "last_name": "Held" }));
+    assert_eq!(claim(holder.organization.id).len(), 1, "while nobody holds anything");
+    holder.insert("contacts", &json!({ "last_name": "Held" }));
+    other.insert("contacts", &json!({ "last_name": "Free" }));
+
+    let mut client = sql::connect();
+    let mut transaction = sql::begin_request(&mut client, holder.token()).unwrap();
+    assert_eq!(transaction.query("select id from crm.webhooks for update", &[]).unwrap().len(), 1);
+    let began = Instant::now();
+    assert_eq!(claim(other.organization.id).len(), 1);
+    assert!(claim(holder.organization.id).is_empty());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    transaction.rollback().unwrap();
+    assert_eq!(claim(holder.organization.id).len(), 1, "what was held up comes");
 }
 
 #[test]
