@@ -74,7 +74,8 @@ create table tests.contents (target text, column_name text, expression text);
 insert into tests.contents values
     ('crm.appointments', 'ends_at', 'now() + interval ''1 hour'''), ('crm.automations', 'trigger_event', '''contact.created'''), ('crm.saved_filters', 'visibility', '''team'''),
     ('crm.custom_fields', 'type', '''text'''), ('crm.leads', 'last_name', '''Lead '' || n'), ('crm.deals', 'stage_id', 'md5(''stage'' || n)::uuid'),
-    ('crm.estimates', 'number', '''EST-'' || n'), ('crm.estimates', 'currency', '''EUR'''), ('crm.invoices', 'currency', '''EUR'''), ('crm.payments', 'currency', '''EUR''');
+    ('crm.estimates', 'number', '''EST-'' || n'), ('crm.estimates', 'currency', '''EUR'''), ('crm.invoices', 'currency', '''EUR'''), ('crm.payments', 'currency', '''EUR'''),
+    ('crm.integration_rules', 'event_name', '''form.sent_'' || n'), ('crm.integration_events', 'event_name', '''form.sent''');
 create function tests.fill(target regclass) returns void language plpgsql as $$
 declare
     columns text;
@@ -93,6 +94,7 @@ begin
             when not a.attnotnull or a.atthasdef then null
             when a.atttypid = 'text'::regtype then '''x'' || n'
             when a.atttypid = 'uuid'::regtype then 'md5(''x'' || n)::uuid'
+            when a.atttypid = 'jsonb'::regtype then '''{}''::jsonb'
             when a.atttypid = 'date'::regtype then 'current_date - n'
             when a.atttypid = 'timestamptz'::regtype then 'now() - n * interval ''1 hour'''
             else 'n'
