@@ -350,18 +350,19 @@ impl Reader {
             .filter(|(webhook, ..)| webhook.ordered)
             .map(|(webhook, wanted, _)| lane(webhook, wanted))
             .collect();
-        let mut busy = if lanes.is_empty() {
-            BTreeMap::new()
+        let busy = if lanes.is_empty() {
+            BTreeSet::new()
         } else {
             queue::busy_lanes(self.organization, &lanes.into_iter().collect::<Vec<_>>())?
         };
+        let mut added = BTreeSet::new();
         let delivery = |(webhook, wanted, payload): (&Webhook, &Wanted, String)| {
             let entry = &wanted.placed.entry;
-            // What comes after this one waits for it.
-            let turn = match webhook.ordered.then(|| busy.insert(lane(webhook, wanted), false)).flatten() {
-                None => Turn::Now,
-                Some(true) => Turn::MayWait,
-                Some(false) => Turn::Waits,
+            let lane = lane(webhook, wanted);
+            let turn = match webhook.ordered {
+                true if !added.insert(lane) => Turn::Waits,
+                true if busy.contains(&lane) => Turn::MayWait,
+                _ => Turn::Now,
             };
             Delivery { ordered: webhook.ordered, turn, ..Delivery::of(entry, wanted.name, webhook.id, payload) }
         };

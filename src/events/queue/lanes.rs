@@ -1,6 +1,6 @@
 //! Of an ordered webhook the deliveries of each record go one after the other: a lane.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use pgrx::PgBuiltInOids;
 use uuid::Uuid;
@@ -11,25 +11,23 @@ use crate::error::Result;
 use crate::events::wake;
 use crate::identity::principal::{from_pg, to_pg};
 
-/// Of these webhooks' records those that something is to be delivered of, and whether that is just one, which may go.
-pub fn busy_lanes(organization: Uuid, lanes: &[(Uuid, Uuid)]) -> Result<BTreeMap<(Uuid, Uuid), bool>> {
+/// Of these webhooks' records those that something is to be delivered of.
+pub fn busy_lanes(organization: Uuid, lanes: &[(Uuid, Uuid)]) -> Result<BTreeSet<(Uuid, Uuid)>> {
     let (webhooks, records): (Vec<_>, Vec<_>) =
         lanes.iter().map(|(webhook, record)| (to_pg(*webhook), to_pg(*record))).unzip();
     let arguments = [to_pg(organization).into(), webhooks.into(), records.into()];
     db::select_once(
-        "select l.webhook, l.record, before.is_one
+        "select l.webhook, l.record
          from unnest($2, $3) as l (webhook, record)
-         cross join lateral (
-             select bool_and(d.state = 'pending') as is_one from crm.webhook_deliveries as d
+         where exists (
+             select from crm.webhook_deliveries as d
              where d.org_id = $1 and d.webhook_id = l.webhook and d.lane = l.record and d.state <> 'failed'
-         ) as before
-         where before.is_one is not null",
+         )",
         &arguments,
         |rows| {
-            let mut busy = BTreeMap::new();
+            let mut busy = BTreeSet::new();
             for row in rows {
-                let lane = row.get::<pgrx::Uuid>(1)?.map(from_pg).zip(row.get::<pgrx::Uuid>(2)?.map(from_pg));
-                busy.extend(lane.zip(row.get::<bool>(3)?));
+                busy.extend(row.get::<pgrx::Uuid>(1)?.map(from_pg).zip(row.get::<pgrx::Uuid>(2)?.map(from_pg)));
             }
             Ok(busy)
         },

@@ -34,9 +34,9 @@ type Target = (Uuid, Uuid);
 #[derive(Clone, Copy, PartialEq)]
 pub enum Turn {
     Now,
-    /// After what is there before it.
+    /// After one that is added with it.
     Waits,
-    /// After the one before it, of which it may be reported just now that it is done with: see `settle`.
+    /// After those that were there before, which may all be done with until this one is seen: see `settle`.
     MayWait,
 }
 

@@ -512,9 +512,12 @@ select tests.change('lane 3', 'sam', $$update crm.leads set last_name = 'three' 
 select tests.change('lane 4', 'sam', $$update crm.leads set last_name = 'four' where id = tests.id('lane')$$);
 select is(tests.fan_out(), 2, 'of two that are added');
 select is((select array_agg(leased_until is not null order by id) from crm.webhook_deliveries where state = 'waiting'), '{t,f}', 'the second one waits for the first');
+select tests.change('lane 5', 'sam', $$update crm.leads set last_name = 'five' where id = tests.id('lane')$$);
+select is(tests.fan_out(), 1, 'of one that comes later');
+select is((select array_agg(leased_until is not null order by id) from crm.webhook_deliveries where state = 'waiting'), '{t,f,t}', 'those before it may all be done with meanwhile');
 update crm.webhook_deliveries set leased_until = leased_until - interval '2 minutes' where state = 'waiting';
 select tests.fan_out();
-select is((select array_agg(leased_until is not null order by id) from crm.webhook_deliveries where state = 'waiting'), '{f,f}', 'after a while it is known that nobody was reporting');
+select is((select array_agg(leased_until is not null order by id) from crm.webhook_deliveries where state = 'waiting'), '{f,f,f}', 'after a while it is known that nobody was reporting');
 select is(tests.complete_all(), 1::bigint, 'then the one that was sent is reported');
 select is(tests.claim(), 'rows:lead.updated', 'and the next one goes');
 select tests.complete_all(), tests.claim(), tests.complete_all();
