@@ -53,8 +53,6 @@ fn fan_out_events(batch: Option<i32>) -> Result<JsonB, ErrorReport> {
     }
     let mut done = Done::default();
     if deployment::may_deliver()? {
-        queue::take_up()?;
-        queue::settle()?;
         collect_late()?;
         let until = Instant::now() + CALL;
         for organization in db::at_latest(behind)? {
@@ -64,6 +62,9 @@ fn fan_out_events(batch: Option<i32>) -> Result<JsonB, ErrorReport> {
             }
             fan_out(organization, batch - done.entries, until, &mut done)?;
         }
+        // At the end: whoever reports would wait for the rows.
+        queue::take_up()?;
+        queue::settle()?;
     }
     Ok(JsonB(
         json!({ "entries": done.entries, "events": done.events, "deliveries": done.deliveries, "more": done.more }),
@@ -223,6 +224,15 @@ impl Reader {
 
     fn replay(&self, webhook: Webhook, replay: Replay, batch: i64, until: Instant, done: &mut Done) -> Result<()> {
         let id = webhook.id;
+        let is_free = db::write(
+            "select from crm_private.webhook_states where org_id = $1 and webhook_id = $2 for no key update skip locked",
+            &[to_pg(self.organization).into(), to_pg(id).into()],
+            |rows| Ok(!rows.is_empty()),
+        )?;
+        // Otherwise somebody of the organization has it under their hands, in a transaction that may last.
+        if !is_free {
+            return Ok(());
+        }
         let more_before = std::mem::replace(&mut done.more, false);
         let cursor =
             self.pages(replay.cursor, Some(replay.until), batch, until, &mut vec![webhook], |_, _| true, done)?;

@@ -127,6 +127,19 @@ fn a_lock_that_somebody_holds_keeps_their_own_organization_waiting_alone() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     transaction.rollback().unwrap();
     assert_eq!(claim(holder.organization.id).len(), 1, "what was held up comes");
+
+    // What is sent again waits for who is just changing the headers, and nothing else does.
+    let webhook = id_of(&holder.get("/webhooks").expect(200).rows()[0]);
+    holder.post("/rpc/replay_webhook", &json!({ "webhook_id": webhook, "since": "2000-01-01" })).expect(200);
+    let mut transaction = sql::begin_request(&mut client, holder.token()).unwrap();
+    transaction.query("select crm.set_webhook_headers($1, '{}')", &[&webhook]).unwrap();
+    other.insert("contacts", &json!({ "last_name": "Free" }));
+    let began = Instant::now();
+    assert_eq!(claim(other.organization.id).len(), 1);
+    assert!(claim(holder.organization.id).is_empty());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    transaction.rollback().unwrap();
+    assert_eq!(claim(holder.organization.id).len(), 2, "all of it");
 }
 
 #[test]
