@@ -1,7 +1,8 @@
 -- webhook_deliveries: events on their way to webhooks, and those that could not be delivered. What has arrived is removed:
 -- webhook_attempts tells of it. Deliveries hold what is in history, and a receiver may send that back: so both are seen with
 -- webhooks.read and audit.read.
--- Invariants: written by src/events/queue alone. A lease does not move a row in the queue, so that no index is written for it.
+-- Invariants: written by src/events/queue alone. A lease does not move a row in the queue: no index and no index's condition may have
+-- leased_until or attempts in it, or each claim would write into every index.
 
 create table crm.webhook_deliveries (
     org_id uuid not null,
@@ -25,7 +26,7 @@ create table crm.webhook_deliveries (
     -- Before that of webhook_attempts: who deletes a webhook waits here for who is just noting an attempt.
     constraint webhook_deliveries_org_id_webhook_id_fkey foreign key (org_id, webhook_id)
         references crm.webhooks (org_id, id) on delete cascade,
-    constraint webhook_deliveries_state_check check (state in ('pending', 'waiting', 'backlog', 'failed')),
+    constraint webhook_deliveries_state_check check (state in ('pending', 'ordering', 'waiting', 'backlog', 'failed')),
     constraint webhook_deliveries_pending_has_time_check check ((state = 'pending') = (run_at is not null))
 )
 -- Room for the lease beside the row; and what is deleted at the queue's end is cleared away soon.
@@ -36,7 +37,7 @@ create index webhook_deliveries_run_at_id_idx on crm.webhook_deliveries (run_at,
 create index webhook_deliveries_org_id_webhook_id_run_at_idx on crm.webhook_deliveries (org_id, webhook_id, run_at);
 create index webhook_deliveries_org_id_webhook_id_lane_id_idx on crm.webhook_deliveries (org_id, webhook_id, lane, id)
     where lane is not null and state <> 'failed';
-create index webhook_deliveries_org_id_id_idx on crm.webhook_deliveries (org_id, id) where state = 'waiting' and leased_until is not null;
+create index webhook_deliveries_org_id_id_idx on crm.webhook_deliveries (org_id, id) where state = 'ordering';
 create index webhook_deliveries_org_id_webhook_id_id_idx on crm.webhook_deliveries (org_id, webhook_id, id) where state = 'backlog';
 
 create table crm.webhook_attempts (
@@ -87,10 +88,10 @@ comment on column crm.webhook_deliveries.event_type is 'Like deal.won.';
 comment on column crm.webhook_deliveries.entity is 'The record''s table.';
 comment on column crm.webhook_deliveries.record_id is 'The record''s id.';
 comment on column crm.webhook_deliveries.lane is 'Of an ordered webhook: the record, whose deliveries go one after the other.';
-comment on column crm.webhook_deliveries.state is 'pending: to be sent at run_at; waiting: after another one of the record; backlog: after many others of the webhook, which takes them slowly; failed: given up, see replay_webhook.';
+comment on column crm.webhook_deliveries.state is 'pending: to be sent at run_at; waiting: after another one of the record; ordering: the same, while it may just have been reported that the one before it is done with; backlog: after many others of the webhook, which takes them slowly; failed: given up, see replay_webhook.';
 comment on column crm.webhook_deliveries.attempts is 'How often it was tried, or is just being tried.';
 comment on column crm.webhook_deliveries.run_at is 'When it is to be sent.';
-comment on column crm.webhook_deliveries.leased_until is 'Somebody is sending it, and has said nothing else yet; after this time somebody else does. Of one that waits: when it was added, while it may have been reported that the one before it is done with.';
+comment on column crm.webhook_deliveries.leased_until is 'Somebody is sending it, and has said nothing else yet; after this time somebody else does.';
 comment on column crm.webhook_deliveries.created_at is 'When the event was handed to the webhook.';
 comment on column crm.webhook_deliveries.last_status is 'What the receiver answered last, as an HTTP status.';
 comment on column crm.webhook_deliveries.last_error is 'Why it failed last.';

@@ -39,13 +39,13 @@ pub fn release_next(target: Target, lane: Option<Uuid>) -> Result<()> {
     let Some(lane) = lane else { return Ok(()) };
     let (organization, webhook) = target;
     let released = db::write_prepared(
-        "update crm.webhook_deliveries as d set state = 'pending', run_at = clock_timestamp(), leased_until = null
+        "update crm.webhook_deliveries as d set state = 'pending', run_at = clock_timestamp()
          from (
              select w.id, w.state from crm.webhook_deliveries as w
              where w.org_id = $1 and w.webhook_id = $2 and w.lane = $3 and w.state <> 'failed'
              order by w.id limit 1
          ) as next
-         where d.org_id = $1 and d.id = next.id and d.state = 'waiting' returning 1",
+         where d.org_id = $1 and d.id = next.id and d.state in ('ordering', 'waiting') returning 1",
         &[PgBuiltInOids::UUIDOID; 3],
         &[to_pg(organization).into(), to_pg(webhook).into(), to_pg(lane).into()],
         |rows| Ok(rows.len()),
@@ -61,17 +61,17 @@ pub fn release_next(target: Target, lane: Option<Uuid>) -> Result<()> {
 pub fn settle() -> Result<()> {
     db::write_prepared(
         "update crm.webhook_deliveries as d
-         set state = case when w.waits then 'waiting' else 'pending' end, leased_until = null,
+         set state = case when w.waits then 'waiting' else 'pending' end,
              run_at = case when w.waits then null else clock_timestamp() end
          from (
-             select w.org_id, w.id, w.leased_until, exists (
+             select w.org_id, w.id, exists (
                  select from crm.webhook_deliveries as e
                  where e.org_id = w.org_id and e.webhook_id = w.webhook_id and e.lane = w.lane and e.state <> 'failed' and e.id < w.id
              ) as waits
-             from crm.webhook_deliveries as w where w.state = 'waiting' and w.leased_until is not null
+             from crm.webhook_deliveries as w where w.state = 'ordering'
          ) as w
-         where d.org_id = w.org_id and d.id = w.id and d.state = 'waiting'
-             and (not w.waits or w.leased_until < clock_timestamp() - interval '1 minute')",
+         where d.org_id = w.org_id and d.id = w.id and d.state = 'ordering'
+             and (not w.waits or d.created_at < clock_timestamp() - interval '1 minute')",
         &[],
         &[],
         |_| Ok(()),
@@ -81,14 +81,15 @@ pub fn settle() -> Result<()> {
 /// The same for all, in case nobody has called `settle` for as long.
 pub fn unblock() -> Result<usize> {
     db::execute(
-        "update crm.webhook_deliveries as d set state = 'pending', run_at = clock_timestamp(), leased_until = null
+        "update crm.webhook_deliveries as d set state = 'pending', run_at = clock_timestamp()
          from (
              select distinct on (w.org_id, w.webhook_id, w.lane) w.org_id, w.id, w.state
              from crm.webhook_deliveries as w
              where w.lane is not null and w.state <> 'failed'
              order by w.org_id, w.webhook_id, w.lane, w.id
          ) as first
-         where first.state = 'waiting' and d.org_id = first.org_id and d.id = first.id and d.state = 'waiting' returning 1",
+         where first.state in ('ordering', 'waiting') and d.org_id = first.org_id and d.id = first.id and d.state in ('ordering', 'waiting')
+         returning 1",
         &[],
     )
 }

@@ -72,7 +72,7 @@ impl Delivery {
     }
 }
 
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 14] = [
     "org_id",
     "id",
     "webhook_id",
@@ -85,7 +85,6 @@ const COLUMNS: [&str; 15] = [
     "state",
     "attempts",
     "run_at",
-    "leased_until",
     "created_at",
     "payload",
 ];
@@ -102,7 +101,11 @@ pub fn enqueue(organization: Uuid, deliveries: &[Delivery]) -> Result<()> {
     let mut ids = Ids::new();
     let now = plans::now();
     for delivery in deliveries {
-        let state = if delivery.turn == Turn::Now { "pending" } else { "waiting" };
+        let state = match delivery.turn {
+            Turn::Now => "pending",
+            Turn::MayWait => "ordering",
+            Turn::Waits => "waiting",
+        };
         appender.add(|| {
             [
                 to_pg(organization).into_datum(),
@@ -117,7 +120,6 @@ pub fn enqueue(organization: Uuid, deliveries: &[Delivery]) -> Result<()> {
                 state.into_datum(),
                 0_i32.into_datum(),
                 (delivery.turn == Turn::Now).then_some(now).into_datum(),
-                (delivery.turn == Turn::MayWait).then_some(now).into_datum(),
                 now.into_datum(),
                 delivery.payload.as_str().into_datum(),
             ]

@@ -1,6 +1,6 @@
 //! What came of an attempt, as who delivers reports it.
 
-use pgrx::datum::{DatumWithOid, Interval, IntoDatum, JsonB};
+use pgrx::datum::{DatumWithOid, Interval, IntoDatum, JsonB, TimestampWithTimeZone};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{PgBuiltInOids, pg_sys};
@@ -43,9 +43,11 @@ struct Reported {
     record: Uuid,
     lane: Option<Uuid>,
     attempts: i32,
+    /// Whether its webhook has been failing for some time; false where nobody looked.
+    is_failing: bool,
 }
 
-/// Of webhook_id, event_id, entry_id, event_type, entity, record_id, lane, attempts.
+/// Of webhook_id, event_id, entry_id, event_type, entity, record_id, lane, attempts, whether the webhook is failing.
 fn reported(row: &db::Row) -> Result<Option<Reported>> {
     let id = |column| -> Result<Option<Uuid>> { Ok(row.get::<pgrx::Uuid>(column)?.map(from_pg)) };
     let (Some(webhook), Some(event), Some(kind), Some(entity), Some(record), Some(attempts)) =
@@ -53,7 +55,8 @@ fn reported(row: &db::Row) -> Result<Option<Reported>> {
     else {
         return Ok(None);
     };
-    Ok(Some(Reported { webhook, event, entry: id(3)?, kind, entity, record, lane: id(7)?, attempts }))
+    let (entry, lane, is_failing) = (id(3)?, id(7)?, row.get(9)?.unwrap_or(false));
+    Ok(Some(Reported { webhook, event, entry, kind, entity, record, lane, attempts, is_failing }))
 }
 
 fn one_reported(mut rows: db::Rows) -> Result<Option<Reported>> {
@@ -82,14 +85,26 @@ fn complete_webhook_delivery(
     let attempt = checked_attempt(attempt)?;
     // Also by one whose lease is over: it has arrived.
     let done = db::write_prepared(
-        "delete from crm.webhook_deliveries where org_id = $1 and id = $2 and state <> 'failed'
-         returning webhook_id, event_id, entry_id, event_type, entity, record_id, lane, attempts",
+        "delete from crm.webhook_deliveries as d where d.org_id = $1 and d.id = $2 and d.state <> 'failed'
+         returning d.webhook_id, d.event_id, d.entry_id, d.event_type, d.entity, d.record_id, d.lane, d.attempts, (
+             select s.failing_since is not null from crm_private.webhook_states as s
+             where s.org_id = d.org_id and s.webhook_id = d.webhook_id
+         )",
         &KEY,
         &[to_pg(organization).into(), to_pg(delivery).into()],
         one_reported,
     )?;
     let Some(done) = done else { return Ok(false) };
     note_attempt(organization, delivery, &done, attempt, "delivered", &report)?;
+    if done.is_failing {
+        note_success(organization, done.webhook)?;
+    }
+    release_next((organization, done.webhook), done.lane)?;
+    Ok(true)
+}
+
+/// What a tenant's open transaction holds is left: see `note_failure`.
+fn note_success(organization: Uuid, webhook: Uuid) -> Result<()> {
     db::write_prepared(
         "update crm_private.webhook_states set failing_since = null
          where (org_id, webhook_id) in (
@@ -97,11 +112,9 @@ fn complete_webhook_delivery(
              where org_id = $1 and webhook_id = $2 and failing_since is not null for no key update skip locked
          )",
         &KEY,
-        &[to_pg(organization).into(), to_pg(done.webhook).into()],
+        &[to_pg(organization).into(), to_pg(webhook).into()],
         |_| Ok(()),
-    )?;
-    release_next((organization, done.webhook), done.lane)?;
-    Ok(true)
+    )
 }
 
 fn checked_status(status: i32) -> Result<i32> {
@@ -198,7 +211,7 @@ fn failed(
          set run_at = $4, state = case when $4 is null then 'failed' else 'pending' end, leased_until = null,
              last_status = $5, last_error = $6
          where org_id = $1 and id = $2 and attempts = $3 and leased_until is not null
-         returning webhook_id, event_id, entry_id, event_type, entity, record_id, lane, attempts",
+         returning webhook_id, event_id, entry_id, event_type, entity, record_id, lane, attempts, false",
         &[
             PgBuiltInOids::UUIDOID,
             PgBuiltInOids::UUIDOID,
@@ -240,17 +253,47 @@ fn note_failure(organization: Uuid, found: &Reported, report: &Report) -> Result
             &key(),
             |_| Ok(()),
         )?;
-        let is_long = db::select_by_key(
-            "select failing_since < clock_timestamp() - $3::interval from crm_private.webhook_states
-             where org_id = $1 and webhook_id = $2",
-            &[PgBuiltInOids::UUIDOID, PgBuiltInOids::UUIDOID, PgBuiltInOids::TEXTOID],
-            &[to_pg(organization).into(), to_pg(found.webhook).into(), FAILING_MAX.into()],
-            |rows| rows.first().get_one::<bool>(),
-        )?;
-        (is_long == Some(true)).then(|| format!("every delivery has failed for {FAILING_MAX}"))
+        (has_failed_for_long(organization, found.webhook)? && !has_arrived_meanwhile(organization, found.webhook)?)
+            .then(|| format!("every delivery has failed for {FAILING_MAX}"))
     };
     let Some(reason) = reason else { return Ok(false) };
     webhooks::disable(organization, found.webhook, &reason)
+}
+
+fn has_failed_for_long(organization: Uuid, webhook: Uuid) -> Result<bool> {
+    db::select_by_key(
+        "select failing_since < clock_timestamp() - $3::interval from crm_private.webhook_states
+         where org_id = $1 and webhook_id = $2",
+        &[KEY[0], KEY[1], PgBuiltInOids::TEXTOID],
+        &[to_pg(organization).into(), to_pg(webhook).into(), FAILING_MAX.into()],
+        |rows| Ok(rows.first().get_one::<bool>()?.unwrap_or(false)),
+    )
+}
+
+/// When one arrived while a tenant's transaction held the state, `note_success` has left it: it is noted now.
+fn has_arrived_meanwhile(organization: Uuid, webhook: Uuid) -> Result<bool> {
+    let key = || [to_pg(organization).into(), to_pg(webhook).into()];
+    let last = db::select_by_key(
+        "select max(a.created_at) from crm.webhook_attempts as a
+         where a.org_id = $1 and a.webhook_id = $2 and a.outcome = 'delivered' and a.created_at > (
+             select s.failing_since from crm_private.webhook_states as s where s.org_id = $1 and s.webhook_id = $2
+         )",
+        &KEY,
+        &key(),
+        |rows| rows.first().get_one::<TimestampWithTimeZone>(),
+    )?;
+    let Some(last) = last else { return Ok(false) };
+    db::write_prepared(
+        "update crm_private.webhook_states set failing_since = $3
+         where (org_id, webhook_id) in (
+             select org_id, webhook_id from crm_private.webhook_states
+             where org_id = $1 and webhook_id = $2 for no key update skip locked
+         )",
+        &[KEY[0], KEY[1], PgBuiltInOids::TIMESTAMPTZOID],
+        &[to_pg(organization).into(), to_pg(webhook).into(), last.into()],
+        |_| Ok(()),
+    )?;
+    Ok(true)
 }
 
 #[pg_extern(sql = false)]

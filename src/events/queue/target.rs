@@ -1,9 +1,8 @@
 //! Where a webhook's deliveries go, and when.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use pgrx::datum::{JsonB, TimestampWithTimeZone};
 use pgrx::{PgBuiltInOids, pg_sys};
 use serde_json::Value;
@@ -12,7 +11,7 @@ use uuid::Uuid;
 use super::claim::{Claimed, Leased};
 use super::{KEY, Target, after, now};
 use crate::db;
-use crate::error::{CrmError, Result};
+use crate::error::Result;
 use crate::events::signature;
 use crate::identity::principal::{from_pg, to_pg};
 
@@ -45,38 +44,31 @@ impl Targets {
         let mut limited = BTreeMap::new();
         // The newest secret comes first.
         let known = db::select_by_key(
-            "select w.org_id, w.id, w.url, w.enabled, o.status = 'active', s.headers, w.max_per_minute, array(
-                 select encode(k.secret, 'base64') from crm_private.webhook_secrets as k
-                 where k.org_id = w.org_id and k.webhook_id = w.id and k.expires_at > clock_timestamp()
-                 order by k.expires_at desc, k.id desc
-             )
+            "select w.org_id, w.id, w.url, w.enabled, o.status = 'active', s.headers, w.max_per_minute, k.secret
              from unnest($1, $2) as d (org_id, webhook_id)
              join crm.webhooks as w on w.org_id = d.org_id and w.id = d.webhook_id
              join crm.organizations as o on o.id = w.org_id
-             left join crm_private.webhook_states as s on s.org_id = w.org_id and s.webhook_id = w.id",
+             left join crm_private.webhook_states as s on s.org_id = w.org_id and s.webhook_id = w.id
+             left join crm_private.webhook_secrets as k
+                 on k.org_id = w.org_id and k.webhook_id = w.id and k.expires_at > clock_timestamp()
+             order by k.expires_at desc, k.id desc",
             &[PgBuiltInOids::UUIDARRAYOID, PgBuiltInOids::UUIDARRAYOID],
             &[organizations.into(), webhooks.into()],
             |rows| {
-                let mut known = HashMap::new();
+                let mut known: HashMap<_, Receiver> = HashMap::new();
                 for row in rows {
-                    let (Some(organization), Some(id), Some(url)) =
-                        (row.get::<pgrx::Uuid>(1)?, row.get::<pgrx::Uuid>(2)?, row.get(3)?)
-                    else {
+                    let (Some(organization), Some(id)) = (row.get::<pgrx::Uuid>(1)?, row.get::<pgrx::Uuid>(2)?) else {
                         continue;
                     };
                     let key = (from_pg(organization), from_pg(id));
-                    let headers = row.get::<JsonB>(6)?.and_then(|JsonB(headers)| headers.as_object().cloned());
                     if let Some(most) = row.get::<i32>(7)? {
                         limited.insert(key, most);
                     }
-                    let receiver = Receiver {
-                        url,
-                        headers: headers.unwrap_or_default(),
-                        secrets: row.get::<Vec<Option<String>>>(8)?.map_or(Ok(vec![]), decoded)?,
-                        goes: row.get(4)?.unwrap_or(false),
-                        is_active: row.get(5)?.unwrap_or(false),
+                    let receiver = match known.entry(key) {
+                        Entry::Occupied(with_another_secret) => with_another_secret.into_mut(),
+                        Entry::Vacant(new) => new.insert(Receiver::of(&row)?),
                     };
-                    known.insert(key, receiver);
+                    receiver.secrets.extend(row.get::<Vec<u8>>(8)?);
                 }
                 Ok(known)
             },
@@ -96,12 +88,6 @@ impl Targets {
             None => Goes::Nowhere("the webhook is gone"),
         }
     }
-}
-
-/// pgrx has no arrays of bytea.
-fn decoded(secrets: Vec<Option<String>>) -> Result<Vec<Vec<u8>>> {
-    let decode = |secret: String| STANDARD.decode(secret).map_err(|_| CrmError::internal("a secret is not in base64"));
-    secrets.into_iter().flatten().map(decode).collect()
 }
 
 /// The generic cell rate algorithm: a webhook's next turn moves on with each delivery that is given one, so that those which have
@@ -135,6 +121,19 @@ fn turns(leased: &[Leased], target: Target, most: i32) -> Result<Vec<((Uuid, Uui
 }
 
 impl Receiver {
+    fn of(row: &db::Row) -> Result<Self> {
+        Ok(Self {
+            url: row.get(3)?.unwrap_or_default(),
+            goes: row.get(4)?.unwrap_or(false),
+            is_active: row.get(5)?.unwrap_or(false),
+            headers: match row.get(6)? {
+                Some(JsonB(Value::Object(headers))) => headers,
+                _ => serde_json::Map::new(),
+            },
+            secrets: vec![],
+        })
+    }
+
     pub fn sign(&self, one: Leased) -> Claimed {
         let timestamp = pg_sys::TimestampTz::from(now()) / 1_000_000 + 946_684_800;
         let event = one.event.to_string();

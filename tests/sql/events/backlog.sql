@@ -17,6 +17,15 @@ $$;
 select tests.make('ann', 'slow', 'Acme'), tests.make('ann', 'quick', 'Acme'), tests.make('bob', 'other', 'Borg');
 create function tests.key(name text) returns uuid language sql stable as $$ select id from tests.webhooks where name = key.name $$;
 
+select is_empty(
+    $$select d.objid::regclass, a.attname
+    from pg_depend as d
+    join pg_index as i on i.indexrelid = d.objid
+    join pg_attribute as a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+    where d.classid = 'pg_class'::regclass and d.refobjid = 'crm.webhook_deliveries'::regclass and a.attname in ('leased_until', 'attempts')$$,
+    'no index is written when a delivery is leased'
+);
+
 -- In the order of n, each with its number as event.
 create function tests.deliver(name text, first integer, last integer) returns void language sql as $$
     insert into crm.webhook_deliveries

@@ -416,6 +416,15 @@ select tests.complete_all();
 update crm_private.webhook_states set failing_since = now() - interval '6 days' where webhook_id = tests.webhook('line');
 select tests.change('failing', 'sam', $$insert into crm.tasks (title) values ('failing')$$);
 select tests.fan_out(), tests.claim();
+select tests.is_about(tests.fail('500'), 5, 'one that arrived meanwhile counts, also when somebody held what would have been noted then');
+select is(
+    (select failing_since from crm_private.webhook_states where webhook_id = tests.webhook('line')),
+    (select max(created_at) from crm.webhook_attempts where webhook_id = tests.webhook('line') and outcome = 'delivered'),
+    'it has been failing since then'
+);
+delete from crm.webhook_attempts where webhook_id = tests.webhook('line') and outcome = 'delivered';
+update crm_private.webhook_states set failing_since = now() - interval '6 days' where webhook_id = tests.webhook('line');
+select tests.make_due(), tests.claim();
 select is(tests.fail('500'), 'disabled', 'after five days without one that arrived it is disabled');
 select tests.said('ann', format('update crm.webhooks set enabled = true where id = %L returning id', tests.webhook('line')));
 
@@ -503,7 +512,7 @@ select tests.fan_out();
 select is(tests.claim(), 'rows:lead.created', 'the first of a record is being sent');
 select tests.change('lane 2', 'sam', $$update crm.leads set last_name = 'two' where id = tests.id('lane')$$);
 select is(tests.fan_out(), 1, 'when the second is added');
-select is((select leased_until is not null from crm.webhook_deliveries where state = 'waiting'), true, 'it may not have been seen that the first one is done with');
+select is((select array_agg(state) from crm.webhook_deliveries where state in ('ordering', 'waiting')), '{ordering}', 'it may not have been seen that the first one is done with');
 delete from crm.webhook_deliveries where state = 'pending';
 select is(tests.claim(), '', 'as if that had been reported just then');
 select tests.fan_out();
@@ -511,13 +520,13 @@ select is(tests.claim(), 'rows:lead.updated', 'the second one goes with the next
 select tests.change('lane 3', 'sam', $$update crm.leads set last_name = 'three' where id = tests.id('lane')$$);
 select tests.change('lane 4', 'sam', $$update crm.leads set last_name = 'four' where id = tests.id('lane')$$);
 select is(tests.fan_out(), 2, 'of two that are added');
-select is((select array_agg(leased_until is not null order by id) from crm.webhook_deliveries where state = 'waiting'), '{t,f}', 'the second one waits for the first');
+select is((select array_agg(state order by id) from crm.webhook_deliveries where state in ('ordering', 'waiting')), '{ordering,waiting}', 'the second one waits for the first');
 select tests.change('lane 5', 'sam', $$update crm.leads set last_name = 'five' where id = tests.id('lane')$$);
 select is(tests.fan_out(), 1, 'of one that comes later');
-select is((select array_agg(leased_until is not null order by id) from crm.webhook_deliveries where state = 'waiting'), '{t,f,t}', 'those before it may all be done with meanwhile');
-update crm.webhook_deliveries set leased_until = leased_until - interval '2 minutes' where state = 'waiting';
+select is((select array_agg(state order by id) from crm.webhook_deliveries where state in ('ordering', 'waiting')), '{ordering,waiting,ordering}', 'those before it may all be done with meanwhile');
+update crm.webhook_deliveries set created_at = created_at - interval '2 minutes' where state = 'ordering';
 select tests.fan_out();
-select is((select array_agg(leased_until is not null order by id) from crm.webhook_deliveries where state = 'waiting'), '{f,f,f}', 'after a while it is known that nobody was reporting');
+select is((select array_agg(state order by id) from crm.webhook_deliveries where state in ('ordering', 'waiting')), '{waiting,waiting,waiting}', 'after a while it is known that nobody was reporting');
 select is(tests.complete_all(), 1::bigint, 'then the one that was sent is reported');
 select is(tests.claim(), 'rows:lead.updated', 'and the next one goes');
 select tests.complete_all(), tests.claim(), tests.complete_all();
