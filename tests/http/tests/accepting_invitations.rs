@@ -1,7 +1,5 @@
 //! Accepting an invitation: somebody new, with a password. Those who have an account are in joining.rs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 
 use crm_http_tests::actor::{Actor, anonymous, id_of, login};

@@ -1,7 +1,5 @@
 //! API keys that are no good, or no longer: refused from the next request on, although backends remember them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 use std::time::Duration;
 

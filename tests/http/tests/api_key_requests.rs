@@ -1,7 +1,5 @@
 //! Requests with an organization's API key: as much as its scopes say, in its organization, as nobody.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, id_of};
 use crm_http_tests::http::{Request, Response};
 use crm_http_tests::machine::{Key, forbidden, invite};

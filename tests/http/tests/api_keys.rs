@@ -1,7 +1,5 @@
 //! Making, listing and ending the API keys of an organization.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous};
 use crm_http_tests::http::Response;
 use crm_http_tests::machine::{Key, forbidden, many};

@@ -1,7 +1,5 @@
 //! The audit log over HTTP: who did what, from where; for those who may see it, and nobody's to change.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, id_of};
 use crm_http_tests::unique;
 use serde_json::json;

@@ -1,7 +1,5 @@
 //! What is wrong with the data is refused with a 4xx that says what it is, and nothing changes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::fixture::Fixture;
 use crm_http_tests::token::with;
 use crm_http_tests::{admin, all};

@@ -1,7 +1,5 @@
 //! What is wrong with the request around the data is refused with a 4xx, and nothing changes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{self, Actor};
 use crm_http_tests::fixture::Fixture;
 use crm_http_tests::{admin, all, raw};

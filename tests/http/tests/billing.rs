@@ -1,7 +1,5 @@
 //! Invoices from the draft to the last payment, as a client of the API meets them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, id_of};
 use crm_http_tests::http::{Response, text};
 use crm_http_tests::identity::{at_once, with_status};

@@ -1,7 +1,5 @@
 //! The feed of changes over HTTP: nothing is left out and nothing told twice, whoever writes at the same time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

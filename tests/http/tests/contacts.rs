@@ -1,7 +1,5 @@
 //! What people do all day: contacts and their accounts.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! Fields that an organization adds to its records: defined, written, found and changed over HTTP.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::process::Command;
 use std::thread;
 

@@ -1,7 +1,5 @@
 //! Nobody grants what they lack, nor touches what is above them: roles, permissions, groups, invitations, keys.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous, id_of};
 use crm_http_tests::mailbox::token_to;
 use crm_http_tests::team::{member_with, membership, refused, remove, set_role};

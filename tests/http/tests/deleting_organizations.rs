@@ -1,7 +1,5 @@
 //! Deleting an organization while others write, ask for the same, or stop half-way.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 use std::time::Duration;
 

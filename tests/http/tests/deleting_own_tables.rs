@@ -1,7 +1,5 @@
 //! Deleting an organization where the DBA has tables of their own whose keys and triggers wait for the end of the transaction.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crm_http_tests::actor::Actor;

@@ -1,7 +1,5 @@
 //! What a stranger could learn of another organization without seeing a row of it: from counts, keys and functions.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::Actor;
 use crm_http_tests::http::{encode, text};
 use crm_http_tests::openapi::{self, Argument, Function};

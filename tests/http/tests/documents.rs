@@ -1,6 +1,4 @@
-//! What the documents say is shown by a test, is.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! What the documents say is shown by a test, is; and every file of tests is among them.
 
 use std::path::Path;
 
@@ -34,4 +32,15 @@ fn a_reader_finds_every_test_that_tokens_md_names() {
 fn a_test_is_named_by_its_file_and_its_name() {
     let document = "a `tokens::a_user` b `crm.login()` `src/identity/jwt::x` `a::b::c` `{a}::b`";
     assert_eq!(named(document), [("tokens", "a_user"), ("src/identity/jwt", "x")]);
+}
+
+#[test]
+fn every_file_is_part_of_the_program() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let program = std::fs::read_to_string(folder.join("main.rs")).unwrap();
+    let files = std::fs::read_dir(folder).unwrap().filter_map(|file| file.unwrap().file_name().into_string().ok());
+    let names: Vec<_> = files.filter_map(|file| Some(file.strip_suffix(".rs")?.to_owned())).collect();
+    assert!(names.len() > 80, "{}", names.len());
+    let is_missing = |name: &&String| *name != "main" && !program.lines().any(|line| line == format!("mod {name};"));
+    assert_eq!(names.iter().filter(is_missing).collect::<Vec<_>>(), Vec::<&String>::new());
 }

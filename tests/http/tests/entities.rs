@@ -1,49 +1,45 @@
 //! Each entity over HTTP: what `crm_http_tests::entity` says that entities do, with the rows of `entities/`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::entity::{Spec, catalog};
 
-mod entities {
-    mod parents;
+mod parents;
 
-    pub mod accounts;
-    pub mod activities;
-    pub mod activity_links;
-    pub mod appointment_attendees;
-    pub mod appointments;
-    pub mod attachments;
-    pub mod automations;
-    pub mod contact_accounts;
-    pub mod contact_emails;
-    pub mod contact_phones;
-    pub mod contacts;
-    pub mod custom_fields;
-    pub mod daily_metrics;
-    pub mod deal_contacts;
-    pub mod deal_stage_changes;
-    pub mod deals;
-    pub mod estimate_items;
-    pub mod estimates;
-    pub mod integration_events;
-    pub mod integration_rules;
-    pub mod invoice_items;
-    pub mod invoices;
-    pub mod jobs;
-    pub mod leads;
-    pub mod messages;
-    pub mod notifications;
-    mod number_series;
-    pub mod payments;
-    pub mod pipeline_stages;
-    pub mod pipelines;
-    pub mod projects;
-    pub mod saved_filters;
-    pub mod tags;
-    pub mod tasks;
-    pub mod tickets;
-    mod webhooks;
-}
+mod accounts;
+mod activities;
+mod activity_links;
+mod appointment_attendees;
+mod appointments;
+mod attachments;
+mod automations;
+mod contact_accounts;
+mod contact_emails;
+mod contact_phones;
+mod contacts;
+mod custom_fields;
+mod daily_metrics;
+mod deal_contacts;
+mod deal_stage_changes;
+mod deals;
+mod estimate_items;
+mod estimates;
+mod integration_events;
+mod integration_rules;
+mod invoice_items;
+mod invoices;
+mod jobs;
+mod leads;
+mod messages;
+mod notifications;
+mod number_series;
+mod payments;
+mod pipeline_stages;
+mod pipelines;
+mod projects;
+mod saved_filters;
+mod tags;
+mod tasks;
+mod tickets;
+mod webhooks;
 
 /// Tables that are no entities like the others, and have tests of their own: what an organization itself, its people and
 /// their permissions are, what each organization has from the beginning, and what functions make.
@@ -80,43 +76,45 @@ macro_rules! behaviours {
 
 macro_rules! entities {
     (written: $($entity:ident),*; read_only: $($shown:ident),* $(,)?) => {
-        const SPECS: &[&Spec] = &[$(&entities::$entity::SPEC),*, $(&entities::$shown::SPEC),*];
-        $(behaviours! {
-            $entity:
-            is_created,
-            is_stored_with_all_its_columns,
-            is_read_by_its_id,
-            is_found_by_each_column,
-            is_sorted_with_ties_by_id,
-            is_paged_with_a_count,
-            is_embedded_both_ways,
-            is_updated,
-            is_upserted_on_its_natural_keys,
-            is_unique_per_organization,
-            is_deleted,
-            comes_and_goes_as_csv,
-            is_found_by_its_tags,
-            is_found_by_its_custom_fields,
-            refuses_bad_input_in_each_column,
-            takes_only_the_steps_of_its_states,
-            is_hidden_from_another_tenant,
-            is_not_changed_by_another_tenant,
-            refers_to_nothing_of_another_tenant,
-            is_not_written_by_who_may_only_read,
-            is_a_colleagues_only_as_far_as_the_role_reaches,
-            is_not_made_for_a_colleague_by_who_may_not,
-        })*
-        $(behaviours! {
-            $shown:
-            is_read_by_its_id,
-            is_found_by_each_column,
-            is_sorted_with_ties_by_id,
-            is_paged_with_a_count,
-            is_embedded_both_ways,
-            comes_as_csv,
-            is_hidden_from_another_tenant,
-            is_written_by_nobody,
-        })*
+        const SPECS: &[&Spec] = &[$(&$entity::SPEC),*, $(&$shown::SPEC),*];
+        mod behaviour {
+            $(behaviours! {
+                $entity:
+                is_created,
+                is_stored_with_all_its_columns,
+                is_read_by_its_id,
+                is_found_by_each_column,
+                is_sorted_with_ties_by_id,
+                is_paged_with_a_count,
+                is_embedded_both_ways,
+                is_updated,
+                is_upserted_on_its_natural_keys,
+                is_unique_per_organization,
+                is_deleted,
+                comes_and_goes_as_csv,
+                is_found_by_its_tags,
+                is_found_by_its_custom_fields,
+                refuses_bad_input_in_each_column,
+                takes_only_the_steps_of_its_states,
+                is_hidden_from_another_tenant,
+                is_not_changed_by_another_tenant,
+                refers_to_nothing_of_another_tenant,
+                is_not_written_by_who_may_only_read,
+                is_a_colleagues_only_as_far_as_the_role_reaches,
+                is_not_made_for_a_colleague_by_who_may_not,
+            })*
+            $(behaviours! {
+                $shown:
+                is_read_by_its_id,
+                is_found_by_each_column,
+                is_sorted_with_ties_by_id,
+                is_paged_with_a_count,
+                is_embedded_both_ways,
+                comes_as_csv,
+                is_hidden_from_another_tenant,
+                is_written_by_nobody,
+            })*
+        }
     };
 }
 

@@ -1,7 +1,5 @@
 //! Why somebody may or may not: explain_access for those who administer, my_permissions for everybody.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous, id_of};
 use crm_http_tests::http::{Response, text};
 use crm_http_tests::machine::Key;

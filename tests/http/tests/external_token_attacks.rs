@@ -1,8 +1,6 @@
 //! Access tokens of an accepted issuer that are wrong in one thing, and what even a good one does not permit. These
 //! tests run one at a time: PostgREST's keys are everybody's.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::Actor;
 use crm_http_tests::forgery::{refused, refused_in_sql};
 use crm_http_tests::http::Request;

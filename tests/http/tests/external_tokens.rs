@@ -1,7 +1,5 @@
 //! Access tokens of another issuer, taken as they are. These tests run one at a time: PostgREST's keys are everybody's.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::Actor;
 use crm_http_tests::all;
 use crm_http_tests::forgery::{Original, refused};

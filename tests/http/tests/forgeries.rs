@@ -1,7 +1,5 @@
 //! Tokens of attackers who do not have the key, and what else they put into the header.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use crm_http_tests::actor;

@@ -1,7 +1,5 @@
 //! Roles and groups of an organization's own: what they let people do, from the next request on.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::collections::BTreeSet;
 use std::process::Command;
 

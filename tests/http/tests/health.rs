@@ -1,7 +1,5 @@
 //! What load balancers ask: anybody is told whether the CRM works, and nothing else.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{self, Actor};
 use crm_http_tests::http::{Request, Response};
 use crm_http_tests::{admin, alone, raw};

@@ -1,7 +1,5 @@
 //! History over HTTP: what was changed, what was deleted, and getting it back.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, id_of};
 use crm_http_tests::http::Response;
 use crm_http_tests::machine::Key;

@@ -1,8 +1,6 @@
 //! Probes made from the API's own description: whatever is put wherever, nobody gets a server error. That no answer is
 //! a 5xx, has another shape or shows internals is checked on each by the client these tests share.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::collections::HashSet;
 
 use crm_http_tests::actor::{Actor, id_of};

@@ -1,7 +1,5 @@
 //! ID tokens as an attacker would make them. Each is refused in the same words, and makes nobody.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous};
 use crm_http_tests::all;
 use crm_http_tests::http::Response;

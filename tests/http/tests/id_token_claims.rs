@@ -1,7 +1,5 @@
 //! ID tokens with a good signature that claim what is wrong: another issuer, another client, another time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::all;
 use crm_http_tests::forgery::refused as refused_as_access_token;
 use crm_http_tests::issuer::{Issuer, new_email, user_of};

@@ -1,7 +1,5 @@
 //! Signing in with another provider, where somebody has the e-mail already: who is let in, and who is out after that.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous, login};
 use crm_http_tests::http::text;
 use crm_http_tests::issuer::{Issuer, new_email, signed_in, user_of};

@@ -1,7 +1,5 @@
 //! Signing in with the ID token of another provider: who one becomes by it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 
 use crm_http_tests::actor::{Actor, anonymous, login};

@@ -1,7 +1,5 @@
 //! A provider is a row, and its keys are the worker's to fetch.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::anonymous;
 use crm_http_tests::issuer::{Issuer, Key, as_role, new_email, signed_in};
 use crm_http_tests::sql::sqlstate;

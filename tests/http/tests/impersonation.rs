@@ -1,7 +1,5 @@
 //! The platform's support acting as a user who asked for help: what that token does, and what it never does.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous, id_of};
 use crm_http_tests::http::{Response, text};
 use crm_http_tests::machine::{Key, forbidden, invite};

@@ -1,8 +1,6 @@
 //! Support acting as a user is refused from the next request on, once one of the two is out or the time is over; and
 //! who may act so is the DBA's alone to say.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous};
 use crm_http_tests::http::text;
 use crm_http_tests::machine::{Key, forbidden, many};

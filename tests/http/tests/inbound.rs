@@ -1,8 +1,6 @@
 //! Events of other systems over HTTP: who may send them, what is answered, and that an event that comes several times at once
 //! becomes one record.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 
 use crm_http_tests::actor::{Actor, anonymous};

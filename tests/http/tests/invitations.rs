@@ -1,7 +1,5 @@
 //! Inviting people into an organization: who may, whom, and where the token goes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous, id_of};
 use crm_http_tests::http::Response;
 use crm_http_tests::machine::{Key, invite};

@@ -2,8 +2,6 @@
 //! of the victim's is in the answer, nothing of the victim's changes, and what exists elsewhere gets the same answer as
 //! what exists nowhere.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::Actor;
 use crm_http_tests::http::Response;
 use crm_http_tests::victim::{Names, Victim, comparable};

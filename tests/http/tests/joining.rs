@@ -1,7 +1,5 @@
 //! Accepting an invitation by somebody who has an account: in a session of their own, and nobody in their place.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 
 use crm_http_tests::actor::{Actor, anonymous};

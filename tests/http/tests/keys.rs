@@ -1,8 +1,6 @@
 //! Signing keys and token settings change. All of it concerns everybody, so these tests run one at a time and put back
 //! what they found.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, login};
 use crm_http_tests::everybodys::{Everybodys, published, rotate, until_accepted};
 use crm_http_tests::http::text;

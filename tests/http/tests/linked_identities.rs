@@ -1,7 +1,5 @@
 //! The platform says what a provider calls a user.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous};
 use crm_http_tests::http::text;
 use crm_http_tests::issuer::{Issuer, as_role, signed_in};

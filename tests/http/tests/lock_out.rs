@@ -1,7 +1,5 @@
 //! Guessing passwords: after five failures nobody gets in, not even with the right one, until the window is over.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, login};
 use crm_http_tests::http::{Request, Response};
 use crm_http_tests::identity::{Session, at_once, call, login_request, told, with_status};

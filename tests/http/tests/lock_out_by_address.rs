@@ -1,7 +1,5 @@
 //! Guessing at many accounts from one network address, as the proxies before PostgREST saw it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, login};
 use crm_http_tests::http::Response;
 use crm_http_tests::identity::{Settings, at_once, login_from, login_request, told, unique_address, with_status};

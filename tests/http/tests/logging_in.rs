@@ -1,7 +1,5 @@
 //! Registering and logging in with what is wrong, or with what belongs to somebody else.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 
 use crm_http_tests::actor::{Actor, login};

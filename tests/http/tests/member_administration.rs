@@ -1,7 +1,5 @@
 //! Members of an organization over HTTP: their roles, how they come and leave, and the owner there always is.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 
 use crm_http_tests::actor::{Actor, anonymous, id_of, login};

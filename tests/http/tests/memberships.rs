@@ -1,7 +1,5 @@
 //! Somebody who belongs to two organizations, and what each role may do in one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{self, Actor, id_of};
 use crm_http_tests::http::{Request, Response};
 use crm_http_tests::{admin, all, team};

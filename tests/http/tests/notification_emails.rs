@@ -1,7 +1,5 @@
 //! Whether one wants one's notifications as e-mail: everybody's own word, organization by organization.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous};
 use crm_http_tests::machine::Key;
 use crm_http_tests::{admin, sql};

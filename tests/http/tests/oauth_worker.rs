@@ -1,8 +1,6 @@
 //! Signing in by authorization code: what the worker does, and nobody else may. These tests run one at a time: the
 //! worker claims what there is.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 use std::time::Duration;
 

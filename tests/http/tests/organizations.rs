@@ -1,7 +1,5 @@
 //! The organization a request works in, and those that were suspended or cancelled.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, login};
 use crm_http_tests::http::{Request, Response};
 use crm_http_tests::identity::{Session, refresh_in};

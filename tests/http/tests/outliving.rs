@@ -1,7 +1,5 @@
 //! What somebody opened ends with them, or with the proof that their address is another's.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous};
 use crm_http_tests::http::{Response, text};
 use crm_http_tests::machine::{Key, invite};

@@ -1,8 +1,6 @@
 //! Hashes of another system, and of another cost, until their owner's next login. Settings are everybody's, so these
 //! tests run one at a time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous, login};
 use crm_http_tests::http::text;
 use crm_http_tests::identity::{Settings, at_once, call, with_status};

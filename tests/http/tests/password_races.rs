@@ -1,7 +1,5 @@
 //! Passwords that are set, reset and used at the same time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 use std::time::Duration;
 

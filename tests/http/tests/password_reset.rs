@@ -1,7 +1,5 @@
 //! Getting back in without the password.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous, login};
 use crm_http_tests::http::{Response, encode};
 use crm_http_tests::identity::{Session, at_once, call, told, with_status};

@@ -1,7 +1,5 @@
 //! Changing one's password, and what a password may be.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, login};
 use crm_http_tests::http::Response;
 use crm_http_tests::identity::Session;

@@ -1,8 +1,5 @@
 //! Every cell of the table in docs/permissions.md, over HTTP: what each built-in role may do, and to whose rows.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "permission_matrix/tables.rs"]
 mod tables;
 
 use std::collections::BTreeMap;

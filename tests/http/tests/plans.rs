@@ -1,7 +1,5 @@
 //! Plans over HTTP: what is refused with 402, and that of many who want the last place exactly one gets it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 
 use crm_http_tests::actor::{Actor, anonymous};

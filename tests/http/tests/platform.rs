@@ -1,7 +1,5 @@
 //! The platform's backend, with a key of the platform: organizations.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous, id_of, login};
 use crm_http_tests::http::{Response, text};
 use crm_http_tests::machine::{Key, forbidden, invite, many};

@@ -1,7 +1,5 @@
 //! The platform's own people, with their own login: what a super admin may, what support may, and how it ends.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, id_of};
 use crm_http_tests::http::text;
 use crm_http_tests::machine::{Key, forbidden, many};

@@ -1,7 +1,5 @@
 //! What is for the platform, asked for by everybody else.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::cell::RefCell;
 
 use crm_http_tests::actor::{Actor, anonymous};

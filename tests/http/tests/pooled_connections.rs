@@ -1,7 +1,5 @@
 //! One connection, many people, as in PostgREST's pool or an application's: nobody is who was there before.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::Actor;
 use crm_http_tests::sql::{self, assert_nobody, assert_nobody_in};
 use postgres::{Client, Transaction};

@@ -1,7 +1,5 @@
 //! People change their own profile, and an organization's is changed by those who may.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::Actor;
 use crm_http_tests::http::text;
 use crm_http_tests::machine::{Key, forbidden};

@@ -1,7 +1,5 @@
 //! What a newcomer does in the first half hour, over HTTP with the token that login returned.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{self, Actor, login};
 use crm_http_tests::http::{Request, text};
 use crm_http_tests::{PASSWORD_PREFIX, admin, all, token, unique};

@@ -1,7 +1,5 @@
 //! Raw SQL by somebody who can run it as crm_authenticator or inside a request: nothing makes them somebody else.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::Actor;
 use crm_http_tests::sql::{self, assert_nobody, assert_nobody_in};
 use crm_http_tests::{admin, all, token};

@@ -1,7 +1,5 @@
 //! Reading never writes: no transaction id is taken, and a read only transaction is enough.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::Actor;
 use crm_http_tests::http::Request;
 use crm_http_tests::{admin, all, alone, sql};

@@ -1,7 +1,5 @@
 //! The first requests of README.md, run as they stand there.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::process::Command;
 
 use crm_http_tests::{document, setting, unique};

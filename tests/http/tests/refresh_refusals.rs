@@ -1,7 +1,5 @@
 //! Who does not get on with a refresh token, and what a used one ends.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::anonymous;
 use crm_http_tests::http::encode;
 use crm_http_tests::identity::{Session, at_once, refresh, told};

@@ -1,7 +1,5 @@
 //! Going on with a refresh token: each works once, and who shows a used one ends the session.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! Going on in another organization: with a refresh token that names it, and by switching within a session.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous};
 use crm_http_tests::http::text;
 use crm_http_tests::identity::{Session, refresh, refresh_in};

@@ -1,7 +1,5 @@
 //! What was taken away is gone at the very next request, although PostgREST and every backend remember the token.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 use std::time::Duration;
 

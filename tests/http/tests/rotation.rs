@@ -1,8 +1,6 @@
 //! A new signing key is published before it signs, so that nobody notices; unless the earlier ones were stolen. These
 //! tests run one at a time and put back what they found.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

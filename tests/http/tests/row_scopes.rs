@@ -1,7 +1,5 @@
 //! Rows beyond one's scope: not given away, not taken, not changed in passing, not counted.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::id_of;
 use crm_http_tests::http::{Request, text};
 use crm_http_tests::machine::{Key, forbidden};

@@ -1,13 +1,8 @@
 //! Secrets stay where they are: whatever was done with a password, token or key, nobody who may not have it finds it
 //! anywhere. All of it is done once, then each test looks in another place.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "secrets/attempts.rs"]
 mod attempts;
-#[path = "secrets/known.rs"]
 mod known;
-#[path = "secrets/reading.rs"]
 mod reading;
 
 use std::collections::BTreeSet;

@@ -1,7 +1,5 @@
 //! What the server writes down while everything goes wrong: no password, hash, token or key.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, login};
 use crm_http_tests::http::Request;
 use crm_http_tests::{PASSWORD_PREFIX, admin, all, setting, sql, token, unique};

@@ -1,8 +1,6 @@
 //! How long sessions last and how late one may be is for the DBA to say. Settings are everybody's, so these tests run
 //! one at a time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread::sleep;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! Logging out here, elsewhere and everywhere, and seeing where one is logged in.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous};
 use crm_http_tests::http::{Response, text};
 use crm_http_tests::identity::{Session, login_request, refresh};

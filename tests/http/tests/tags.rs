@@ -1,7 +1,5 @@
 //! Tags: made by naming them in a record, filtered, renamed, merged, counted.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread;
 
 use crm_http_tests::actor::{Actor, Organization, id_of};

@@ -1,8 +1,6 @@
 //! What an attacker tries with keys, algorithms and the header of a token. Where the signature is not what is tried, it
 //! is the server's own. These tests run one at a time, because they make keys.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::Actor;
 use crm_http_tests::everybodys::{Everybodys, published, rotate, until_accepted};
 use crm_http_tests::forgery::{Original, refused, refused_in_sql};

@@ -1,8 +1,6 @@
 //! Tokens whose text is unusual: too long, too deep, not UTF-8, not quite base64url. Where the signature covers it, it
 //! is the server's own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::all;
 use crm_http_tests::forgery::{Original, refused, refused_in_sql};
 use crm_http_tests::raw;

@@ -1,7 +1,5 @@
 //! Good tokens in the wrong place or at the wrong time, and other secrets in the place of a token.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous, login};
 use crm_http_tests::forgery::{Original, refused, refused_in_sql};
 use crm_http_tests::http::{Request, text};

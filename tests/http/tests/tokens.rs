@@ -1,8 +1,6 @@
 //! Tokens that are wrong in one thing, signed with the server's own key as if it were stolen: that shows each check by
 //! itself, not the signature's.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::Actor;
 use crm_http_tests::all;
 use crm_http_tests::forgery::{Original, refused, refused_in_sql};

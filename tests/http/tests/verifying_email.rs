@@ -1,7 +1,5 @@
 //! Proving that an e-mail address is one's own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use crm_http_tests::actor::{Actor, anonymous};
 use crm_http_tests::http::Response;
 use crm_http_tests::identity::{at_once, call, with_status};

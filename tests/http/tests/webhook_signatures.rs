@@ -1,7 +1,5 @@
 //! Signatures are those that the reference libraries of the Standard Webhooks specification verify, in Python and JavaScript.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::io::Write;
 use std::process::{Command, Stdio};
 

@@ -1,7 +1,5 @@
 //! Webhooks over HTTP: making, listing, changing, trying and deleting them; and that no secret comes back.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::time::{Duration, Instant};
 
 use crm_http_tests::actor::{Actor, anonymous, id_of};

@@ -1,8 +1,6 @@
 //! Events on their way to receivers, with a worker that is disturbed in every way. One test at a time: a worker takes what waits
 //! for anybody.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

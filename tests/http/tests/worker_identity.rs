@@ -1,8 +1,6 @@
 //! What the worker does for signing in with other providers: it fetches their keys and exchanges their codes. One test at a time:
 //! a worker takes what waits for anybody.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::sync::{Arc, Mutex};
 
 use crm_http_tests::issuer::flow::Flow;

@@ -1,8 +1,6 @@
 //! E-mail as people get it: from a request over HTTP, through the worker, to a mail server. One test at a time: a worker takes
 //! what waits for anybody.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::sync::MutexGuard;
 use std::thread::sleep;
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! The worker as a program: its settings, its log, its end.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
