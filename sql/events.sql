@@ -152,10 +152,6 @@ create function crm.claim_webhook_deliveries(
     volatile
     security definer
     set search_path = pg_catalog, pg_temp
-    -- A queue that was analyzed while it was empty would be scanned.
-    set enable_seqscan = off
-    set enable_bitmapscan = off
-    set jit = off
     parallel unsafe
     as 'MODULE_PATHNAME', 'claim_webhook_deliveries_wrapper';
 

@@ -11,9 +11,10 @@ use pgrx::{FromDatum, IntoDatum, PgBuiltInOids, PgMemoryContexts, pg_sys};
 use crate::error::{CrmError, Result};
 
 /// How a prepared query comes to its plan.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub enum Planned {
     /// The first time, whatever the arguments: what finds rows by their keys has one good plan, and planning takes longer than it.
+    /// It goes by indexes, also where a table has few rows: it may have many before it is planned again.
     Once,
     /// As PostgreSQL sees fit.
     ForItsArguments,
@@ -21,7 +22,10 @@ pub enum Planned {
 
 /// A prepared query that lives as long as the backend.
 #[derive(Clone, Copy)]
-pub struct Plan(pg_sys::SPIPlanPtr);
+pub struct Plan {
+    plan: pg_sys::SPIPlanPtr,
+    planned: Planned,
+}
 
 impl Plan {
     /// Inside of `Spi::connect`, as everything here.
@@ -39,13 +43,67 @@ impl Plan {
         if plan.is_null() || unsafe { pg_sys::SPI_keepplan(plan) } != 0 {
             return Err(CrmError::internal("a query of crm_ext could not be prepared"));
         }
-        Ok(Self(plan))
+        let prepared = Self { plan, planned };
+        if planned == Planned::Once {
+            prepared.plan_by_indexes();
+        }
+        Ok(prepared)
+    }
+
+    fn plan_by_indexes(self) {
+        let _settings = ByIndexes::enter();
+        // SAFETY: a kept plan of one statement; what it gives is the session's, this reference to it the current owner's.
+        unsafe {
+            let cached = pg_sys::SPI_plan_get_cached_plan(self.plan);
+            if !cached.is_null() {
+                pg_sys::ReleaseCachedPlan(cached, pg_sys::CurrentResourceOwner);
+            }
+        }
     }
 
     pub fn run(self, arguments: &[DatumWithOid], read_only: bool) -> Result<Rows> {
+        // SAFETY: a kept plan.
+        if self.planned == Planned::Once && !unsafe { pg_sys::SPI_plan_is_valid(self.plan) } {
+            self.plan_by_indexes();
+        }
         let (mut values, nulls) = passed(arguments);
         // SAFETY: a kept plan, with as many values as it was prepared for.
-        Rows::of(unsafe { pg_sys::SPI_execute_plan(self.0, values.as_mut_ptr(), nulls.as_ptr(), read_only, 0) })
+        Rows::of(unsafe { pg_sys::SPI_execute_plan(self.plan, values.as_mut_ptr(), nulls.as_ptr(), read_only, 0) })
+    }
+}
+
+/// While a statement is planned, and not while it runs: what its triggers do is planned as ever. As if set, without the work of setting.
+struct ByIndexes {
+    seqscan: bool,
+    bitmapscan: bool,
+    jit: bool,
+}
+
+impl ByIndexes {
+    fn enter() -> Self {
+        // SAFETY: settings of the planner, in the backend's own memory, which nothing derives anything from.
+        unsafe {
+            let before = Self {
+                seqscan: pg_sys::enable_seqscan,
+                bitmapscan: pg_sys::enable_bitmapscan,
+                jit: pg_sys::jit_enabled,
+            };
+            pg_sys::enable_seqscan = false;
+            pg_sys::enable_bitmapscan = false;
+            pg_sys::jit_enabled = false;
+            before
+        }
+    }
+}
+
+impl Drop for ByIndexes {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe {
+            pg_sys::enable_seqscan = self.seqscan;
+            pg_sys::enable_bitmapscan = self.bitmapscan;
+            pg_sys::jit_enabled = self.jit;
+        }
     }
 }
 

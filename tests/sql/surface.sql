@@ -289,7 +289,6 @@ select set_eq(
         ('crm.fail_webhook_delivery(uuid,uuid,integer,integer,integer,text,text,integer)', '{lock_timeout=2s}'),
         ('crm.release_webhook_delivery(uuid,uuid,integer,interval)', '{lock_timeout=2s}'),
         ('crm.maintain_webhooks(integer)', '{lock_timeout=2s}'),
-        ('crm.claim_webhook_deliveries(integer,interval,uuid[],uuid[])', '{enable_seqscan=off,enable_bitmapscan=off,jit=off}'),
         ('crm.webhook_queue()', '{enable_seqscan=off,enable_bitmapscan=off,jit=off}')$$,
     'these set something else: how their queries are planned, and for how long they wait'
 );

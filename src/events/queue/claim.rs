@@ -119,7 +119,10 @@ fn claim(count: i32, lease: Option<Interval>, full: Full) -> Result<Vec<Claimed>
 fn take(count: i32, lease: Option<Interval>, full: Full) -> Result<Vec<Leased>> {
     let is_any_full = !full.organizations.is_empty();
     db::write_prepared(
-        "with due as materialized (
+        "update crm.webhook_deliveries as d
+         set leased_until = $1 + least(greatest(coalesce($3, '1 minute'), interval '1 second'), interval '1 hour'),
+             attempts = d.attempts + 1
+         where d.ctid = any (array(
              select w.ctid from crm.webhook_deliveries as w
              where w.run_at <= $1 and (w.leased_until is null or w.leased_until <= $1)
                  and (not $4 or not exists (
@@ -128,11 +131,7 @@ fn take(count: i32, lease: Option<Interval>, full: Full) -> Result<Vec<Leased>> 
                  ))
              order by w.run_at, w.id limit $2
              for update skip locked
-         )
-         update crm.webhook_deliveries as d
-         set leased_until = $1 + least(greatest(coalesce($3, '1 minute'), interval '1 second'), interval '1 hour'),
-             attempts = d.attempts + 1
-         from due where d.ctid = due.ctid
+         ))
          returning d.org_id, d.id, d.attempts, d.webhook_id, d.event_id, d.event_type, d.payload",
         &[
             PgBuiltInOids::TIMESTAMPTZOID,

@@ -1,7 +1,6 @@
 //! Where a webhook's deliveries go, and when.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use pgrx::datum::{JsonB, TimestampWithTimeZone};
 use pgrx::{PgBuiltInOids, pg_sys};
@@ -13,7 +12,7 @@ use super::{KEY, Target, after, now};
 use crate::db;
 use crate::error::Result;
 use crate::events::signature;
-use crate::identity::principal::{from_pg, to_pg};
+use crate::identity::principal::to_pg;
 
 /// Where a webhook's deliveries go.
 pub struct Receiver {
@@ -22,6 +21,7 @@ pub struct Receiver {
     secrets: Vec<Vec<u8>>,
     goes: bool,
     is_active: bool,
+    max_per_minute: Option<i32>,
 }
 
 pub struct Targets {
@@ -38,44 +38,15 @@ pub enum Goes<'a> {
 
 impl Targets {
     pub fn of(leased: &[Leased]) -> Result<Self> {
-        let wanted: BTreeSet<_> = leased.iter().map(Leased::target).collect();
-        let (organizations, webhooks): (Vec<_>, Vec<_>) =
-            wanted.into_iter().map(|(organization, webhook)| (to_pg(organization), to_pg(webhook))).unzip();
-        let mut limited = BTreeMap::new();
-        // The newest secret comes first.
-        let known = db::select_by_key(
-            "select w.org_id, w.id, w.url, w.enabled, o.status = 'active', s.headers, w.max_per_minute, k.secret
-             from unnest($1, $2) as d (org_id, webhook_id)
-             join crm.webhooks as w on w.org_id = d.org_id and w.id = d.webhook_id
-             join crm.organizations as o on o.id = w.org_id
-             left join crm_private.webhook_states as s on s.org_id = w.org_id and s.webhook_id = w.id
-             left join crm_private.webhook_secrets as k
-                 on k.org_id = w.org_id and k.webhook_id = w.id and k.expires_at > clock_timestamp()
-             order by k.expires_at desc, k.id desc",
-            &[PgBuiltInOids::UUIDARRAYOID, PgBuiltInOids::UUIDARRAYOID],
-            &[organizations.into(), webhooks.into()],
-            |rows| {
-                let mut known: HashMap<_, Receiver> = HashMap::new();
-                for row in rows {
-                    let (Some(organization), Some(id)) = (row.get::<pgrx::Uuid>(1)?, row.get::<pgrx::Uuid>(2)?) else {
-                        continue;
-                    };
-                    let key = (from_pg(organization), from_pg(id));
-                    if let Some(most) = row.get::<i32>(7)? {
-                        limited.insert(key, most);
-                    }
-                    let receiver = match known.entry(key) {
-                        Entry::Occupied(with_another_secret) => with_another_secret.into_mut(),
-                        Entry::Vacant(new) => new.insert(Receiver::of(&row)?),
-                    };
-                    receiver.secrets.extend(row.get::<Vec<u8>>(8)?);
-                }
-                Ok(known)
-            },
-        )?;
-        let turns =
-            limited.into_iter().map(|(target, most)| turns(leased, target, most)).collect::<Result<Vec<_>>>()?;
-        Ok(Self { known, turns: turns.into_iter().flatten().collect() })
+        let mut targets = Self { known: HashMap::new(), turns: HashMap::new() };
+        for target in leased.iter().map(Leased::target).collect::<BTreeSet<_>>() {
+            let Some(receiver) = Receiver::of(target)? else { continue };
+            if let Some(most) = receiver.max_per_minute {
+                targets.turns.extend(turns(leased, target, most)?);
+            }
+            targets.known.insert(target, receiver);
+        }
+        Ok(targets)
     }
 
     pub fn of_delivery(&self, one: &Leased) -> Goes<'_> {
@@ -121,12 +92,40 @@ fn turns(leased: &[Leased], target: Target, most: i32) -> Result<Vec<((Uuid, Uui
 }
 
 impl Receiver {
-    fn of(row: &db::Row) -> Result<Self> {
+    fn of((organization, webhook): Target) -> Result<Option<Self>> {
+        // The newest secret comes first.
+        db::select_by_key(
+            "select w.url, w.enabled, o.status = 'active', w.max_per_minute, s.headers, k.secret
+             from crm.webhooks as w
+             join crm.organizations as o on o.id = w.org_id
+             left join crm_private.webhook_states as s on s.org_id = w.org_id and s.webhook_id = w.id
+             left join crm_private.webhook_secrets as k
+                 on k.org_id = w.org_id and k.webhook_id = w.id and k.expires_at > clock_timestamp()
+             where w.org_id = $1 and w.id = $2
+             order by k.expires_at desc, k.id desc",
+            &KEY,
+            &[to_pg(organization).into(), to_pg(webhook).into()],
+            |rows| {
+                let mut receiver: Option<Self> = None;
+                for row in rows {
+                    let receiver = match &mut receiver {
+                        Some(with_another_secret) => with_another_secret,
+                        none => none.insert(Self::told(&row)?),
+                    };
+                    receiver.secrets.extend(row.get::<Vec<u8>>(6)?);
+                }
+                Ok(receiver)
+            },
+        )
+    }
+
+    fn told(row: &db::Row) -> Result<Self> {
         Ok(Self {
-            url: row.get(3)?.unwrap_or_default(),
-            goes: row.get(4)?.unwrap_or(false),
-            is_active: row.get(5)?.unwrap_or(false),
-            headers: match row.get(6)? {
+            url: row.get(1)?.unwrap_or_default(),
+            goes: row.get(2)?.unwrap_or(false),
+            is_active: row.get(3)?.unwrap_or(false),
+            max_per_minute: row.get(4)?,
+            headers: match row.get(5)? {
                 Some(JsonB(Value::Object(headers))) => headers,
                 _ => serde_json::Map::new(),
             },
